@@ -1,0 +1,1 @@
+"""The contracts: what a provider of each kind implements."""

@@ -1,0 +1,28 @@
+"""When a workflow runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Scheduler(ABC):
+    """Runs a workflow again and again."""
+
+    @abstractmethod
+    def start(self, workflow: Callable[..., Any], **kwargs: Any) -> Any:
+        """Block, and call ``workflow(**kwargs)`` at each tick.
+
+        Called by ``DotFlow.schedule`` in the caller's thread. Each call of *workflow* is a new run and returns
+        its ``Manager``; it does not raise when a step fails. Must return soon after ``stop``.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the loop after the tick in progress.
+
+        May be called from any thread, from a signal handler, more than once, and before ``start``.
+        """

@@ -1,0 +1,150 @@
+"""The commands, and what becomes of errors: a line and an exit code.
+
+Exit codes: 0 completed, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from dotflow import __description__, __version__
+from dotflow.cli.choice import MODES, STORAGES, Known, StorageName, nearest
+from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dotflow.cli.target import Wish
+
+COMPLETED, FAILED, USAGE = 0, 1, 2
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run() -> NoReturn:
+    """Run the command line of this process, and end the process."""
+    code = main(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # nobody reads it, or there is none
+            from dotflow.cli.view import silence
+
+            silence(stream)
+    sys.exit(code)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line *arguments*; return the exit code."""
+    try:
+        return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False) or COMPLETED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:  # of --help
+        return COMPLETED
+    except DotflowError as error:
+        complain(f"Error: {error}")
+        return USAGE if isinstance(error, (ConfigurationError, ImportModuleError)) else FAILED
+
+
+def complain(text: str) -> None:
+    """Write *text* to standard error, without control characters."""
+    from dotflow.cli.view import escape, write
+
+    write(sys.stderr, escape(text))
+
+
+class Commands(click.Group):
+    """A group that offers the nearest command for one that does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* names."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            known = self.list_commands(ctx)
+            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], known)} (known: {', '.join(known)})")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True, help=__description__)
+@click.version_option(__version__, "-v", "--version", message="dotflow==%(version)s")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Say what there is."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+PATHS = "; ".join(f"{name}: {row.place}" for name, row in STORAGES.items() if row.place != "not used")
+TARGET: tuple[Callable[..., Any], ...] = (
+    click.option("-s", "--step", metavar="PATH", help="The step to run, as package.module:name."),
+    click.option("-w", "--workflow", metavar="PATH", help="A function that returns a DotFlow, written like that."),
+    click.option("-c", "--callback", metavar="PATH", help="Called with the task when the step has ended."),
+    click.option("-i", "--initial-context", metavar="TEXT", help="What the step gets as initial_context: this text."),
+    click.option("-o", "--storage", type=StorageName(), help="Where results are kept; in memory by default."),
+    click.option("-p", "--path", metavar="PATH", help=f"Where the storage is ({PATHS})."),
+    click.option("-m", "--mode", type=Known("mode", MODES), default=MODES[0], help="How tasks follow each other."),
+    click.option("--workflow-id", metavar="TEXT", help="Name of the workflow; default: WORKFLOW_ID, else random."),
+    click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        default=0,
+        metavar="SECONDS",
+        help="Wait for another run of this id.",
+    ),
+    click.option("--keep-going", is_flag=True, help="Go on after a failed task."),
+)
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that say what to run, and how."""
+    for option in reversed(TARGET):
+        command = option(command)
+    return command
+
+
+@commands.command(short_help="Run a step or a workflow once.")
+@target_options
+@click.option("--resume", is_flag=True, help="Keep the results of an earlier run with this workflow id.")
+def start(mode: str, keep_going: bool, wait: float, **wish: Any) -> int:
+    """Run a step or a workflow once.
+
+    Modules are looked for in the working folder first. Exit codes: 0 completed, 1 failed, 2 wrong usage,
+    130 interrupted, 143 terminated.
+    """
+    from dotflow.cli.running import run_once
+
+    return guarded(run_once, wish, mode=mode, keep_going=keep_going, wait=wait)
+
+
+@commands.command(short_help="Run a step or a workflow again and again.")
+@target_options
+@click.option("--every", type=float, metavar="SECONDS", help="Time from one start to the next.")
+@click.option("--resume", is_flag=True, help="Let the first run finish one that was interrupted.")
+def schedule(mode: str, keep_going: bool, wait: float, every: float | None, **wish: Any) -> int:
+    """Run a step or a workflow at once, and then again and again, until a signal ends that.
+
+    The time between two runs is given by --every; a workflow may bring a scheduler of its own instead.
+    """
+    from dotflow.cli.running import run_scheduled
+
+    return guarded(run_scheduled, wish, every=every, mode=mode, keep_going=keep_going, wait=wait)
+
+
+def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -> int:
+    """Run *command*; errors of the user's own code are shown as they are."""
+    from dotflow.cli.target import UserError, Wish, as_text
+
+    asked: Wish = Wish(**wish)
+    try:
+        return command(asked, **options)
+    except UserError as error:
+        complain(f"Error while {error.doing}:\n{as_text(error)}")
+        return USAGE if isinstance(error.__cause__, (ConfigurationError, ImportModuleError)) else FAILED

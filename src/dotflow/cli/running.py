@@ -1,0 +1,160 @@
+"""The runs that the commands start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from dotflow.cli.interruption import GRACE, Interruption
+from dotflow.cli.report import counts, report, resume_command
+from dotflow.cli.target import Target, Wish, build
+from dotflow.cli.view import make_view, raw_write, write
+from dotflow.core.exception import ConfigurationError
+from dotflow.core.messages import Stop
+from dotflow.core.ticking import Ticker
+from dotflow.core.types import WorkflowStatus
+from dotflow.core.workflow import Options
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from dotflow.core.workflow import Manager
+
+
+def run_once(wish: Wish, **options: Any) -> int:
+    """Run a workflow; return the exit code."""
+    view = make_view()
+    resume = ""
+
+    def farewell() -> None:
+        view.close()
+        line = f"{ended_by(signals.number)} before what ran had ended"
+        raw_write(f"{line}; resume with: {resume}" if resume else line)
+
+    with Interruption(view.say, farewell) as signals:
+        try:
+            target = build(wish)
+            resume = resume_command(target, sys.argv[1:])
+            listen()
+            manager = drive(target, signals, view, resume=wish.resume, **options)
+        except KeyboardInterrupt:
+            found = signals.manager
+            if found is None:
+                write(sys.stderr, f"{ended_by(signals.number)} before anything ran")
+                return signals.exit_code
+            manager = found
+        finally:
+            view.close()
+        return conclude(manager, signals, resume)
+
+
+def drive(target: Target, signals: Interruption, view: Any, **options: Any) -> Manager:
+    """Start the run, and wait for its end."""
+
+    def know(manager: Manager) -> None:
+        signals.manager = manager
+
+    manager = target.workflow._start(Options(listeners=(view,), **options), know)
+    manager.wait()
+    if manager.thread is not None:
+        manager.thread.join()
+    return manager
+
+
+def conclude(manager: Manager, signals: Interruption, resume: str) -> int:
+    """Say how the run ended; return the exit code."""
+    took = time.time() - manager.started.timestamp()
+    if manager.status is WorkflowStatus.COMPLETED:
+        report(manager.tasks, manager.status, took, resume)
+        return 0
+    if manager.status is WorkflowStatus.INTERRUPTED:
+        line = f"{ended_by(signals.number)}: {counts(manager.tasks)}"
+        write(sys.stderr, f"{line}; resume with: {resume}" if resume else line)
+        return signals.exit_code
+    report(manager.tasks, manager.status, took, resume)
+    return 1
+
+
+def ended_by(number: int) -> str:
+    """Return what happened to a run that a signal ended."""
+    return "terminated" if number == signal.SIGTERM else "interrupted"
+
+
+def listen() -> None:
+    """Show what the library logs."""
+    from dotflow.cli.notices import listen
+
+    listen()
+
+
+def run_scheduled(wish: Wish, *, every: float | None, **options: Any) -> int:
+    """Run a workflow again and again; return the exit code."""
+    from dotflow.providers import SchedulerDefault, SchedulerInterval
+
+    if wish.step is not None and every is None:
+        raise ConfigurationError("schedule needs the time between two runs: --every SECONDS")
+    scheduler = None if every is None else SchedulerInterval(every)
+    with Interruption(raw_write, lambda: None) as signals:
+        try:
+            target = build(wish, scheduler)
+        except KeyboardInterrupt:
+            write(sys.stderr, f"{ended_by(signals.number)} before anything ran")
+            return signals.exit_code
+    config = target.workflow.config
+    if every is not None:
+        config.scheduler = SchedulerInterval(every)
+    elif isinstance(config.scheduler, SchedulerDefault):
+        raise ConfigurationError(
+            f"{wish.workflow!r} has no scheduler: add --every SECONDS, or set Config(scheduler=...)"
+        )
+    listen()
+    view = make_view()
+    ticker = Ticks(target)
+    try:
+        ticker.run({"resume": wish.resume, "listeners": (view,), **options})
+    except KeyboardInterrupt:
+        pass
+    finally:
+        view.close()
+    ticker.settle()
+    if not ticker.number:
+        return 0
+    resume = resume_command(target, sys.argv[1:])
+    line = f"{ended_by(ticker.number)}: the schedule has ended"
+    write(sys.stderr, f"{line}; go on with: {resume}" if resume else line)
+    return 128 + ticker.number
+
+
+class Ticks(Ticker):
+    """A schedule that says how each run went, and remembers the signal that ended it."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.workflow)
+        self.number = 0
+        self._last: Manager | None = None
+
+    def tick(self, **kwargs: Any) -> Manager:
+        """Make one run, and say how it went."""
+        self._last = manager = super().tick(**kwargs)
+        manager.wait()
+        report(manager.tasks, manager.status, time.time() - manager.started.timestamp(), "")
+        return manager
+
+    def settle(self) -> None:
+        """Stop a run in the background that the end of the schedule has left behind."""
+        if self._last is None or self._last.wait(0):
+            return
+        self._last.stop(Stop(WorkflowStatus.INTERRUPTED, GRACE))
+        try:
+            ended = self._last.wait(GRACE)
+        except KeyboardInterrupt:
+            ended = False
+        if not ended:
+            os._exit(128 + (self.number or signal.SIGINT))
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.number = self.number or number
+        super()._on_signal(number, frame)

@@ -1,0 +1,1 @@
+"""The engine: values, contracts' users, the run."""

@@ -1,0 +1,179 @@
+"""One attempt: the only place that calls the user's step."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from dotflow.core.action import Action, actions_of
+from dotflow.core.context import make_context
+from dotflow.core.exception import UnsupportedOption
+from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+    from dotflow.core.context import Context
+
+ONLY_PREVIOUS = ("previous_context",)
+ALARM_AGAIN = 0.5  # seconds after which a method that swallowed its TimeoutError gets another
+
+_has_actions: dict[type, bool] = {}
+alarms_allowed = False  # set in worker processes, whose main thread runs nothing but steps
+
+
+def attempt(order: Attempt) -> Outcome:
+    """Call the step of *order* and return what came of it. Never raises."""
+    started = time.time()
+    step = order.step
+    try:
+        params = step.params
+        if not params:
+            value = step.func()
+        elif params == ONLY_PREVIOUS:
+            value = step.func(previous_context=order.previous)
+        else:
+            value = step.func(**_arguments(step, order, order.previous))
+        if step.is_async:
+            value = _await(value)
+        kind = type(value)
+        if _has_actions[kind] if kind in _has_actions else _learn(kind):
+            value = _run_methods(value, order)
+    except BaseException as error:
+        return failure(order, error, started)
+    return make_outcome((order.position, order.number, value, None, True, started, False))
+
+
+async def attempt_async(order: Attempt) -> Outcome:
+    """Await the coroutine step of *order* and return what came of it. Never raises."""
+    started = time.time()
+    step = order.step
+    try:
+        params = step.params
+        kwargs = _arguments(step, order, order.previous) if params else {}
+        if order.timeout:
+            value = await _limited(step.func(**kwargs), step, order.timeout)
+        else:
+            value = await step.func(**kwargs)
+        if _learn(type(value)):
+            import asyncio
+
+            value = await asyncio.to_thread(_run_methods, value, order)
+    except BaseException as error:
+        return failure(order, error, started)
+    return Outcome(order.position, order.number, value, None, True, started)
+
+
+def failure(order: Attempt, error: BaseException, started: float = 0) -> Outcome:
+    """Return the outcome of an attempt that raised *error*, without this module's frames in its traceback."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    again = isinstance(error, order.step.policy.retry_on)
+    interrupted = isinstance(error, KeyboardInterrupt)
+    return Outcome(order.position, order.number, None, TaskError(error, order.number), again, started, interrupted)
+
+
+def timed_out(step: Action[..., Any], seconds: float) -> TimeoutError:
+    """Return the error of an attempt that took longer than it may."""
+    return TimeoutError(f"step {step.name!r} took longer than its timeout of {seconds:g} s and was stopped")
+
+
+async def _limited(work: Coroutine[Any, Any, Any], step: Action[..., Any], seconds: float) -> Any:
+    import asyncio
+
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            value = await work
+    except TimeoutError:
+        if limit.expired():
+            raise timed_out(step, seconds) from None
+        raise
+    if limit.expired():  # it caught the cancellation, and went on
+        raise timed_out(step, seconds)
+    return value
+
+
+def _arguments(step: Action[..., Any], order: Attempt, previous: Context | None) -> dict[str, Any]:
+    given: dict[str, Any] = {"initial_context": order.initial, "previous_context": previous}
+    if "task" in step.params:
+        given["task"] = StepInfo(order.task_id, order.workflow_id, order.number, order.idempotency_key)
+    return {name: given[name] for name in step.params}
+
+
+def _learn(kind: type) -> bool:
+    if kind not in _has_actions:
+        _has_actions[kind] = bool(actions_of(kind))
+    return _has_actions[kind]
+
+
+def _run_methods(instance: Any, order: Attempt) -> list[Context]:
+    """Run the ``@action`` methods of *instance* in order; each gets the result of the one before it."""
+    previous, found = order.previous, []
+    for name, step in actions_of(type(instance)).items():
+        value = _with_retries(step, _bind(step, instance, order, previous))
+        previous = make_context(value, f"{order.task_id}.{name}", order.workflow_id, time.time())
+        found.append(previous)
+    return found
+
+
+def _bind(step: Action[..., Any], instance: Any, order: Attempt, previous: Context | None) -> Callable[[], Any]:
+    kwargs = _arguments(step, order, previous)
+    own = (instance,) if step.takes_self else ()
+
+    def call() -> Any:
+        value = step.func(*own, **kwargs)
+        return _await(value) if step.is_async else value
+
+    return call
+
+
+def _with_retries(step: Action[..., Any], call: Callable[[], Any]) -> Any:
+    """Call under the method's own policy; the step's policy, outside, starts the whole class again."""
+    policy, number = step.policy, 1
+    while True:
+        try:
+            return _with_alarm(step, call) if policy.timeout else call()
+        except KeyboardInterrupt:
+            raise
+        except policy.retry_on:
+            if number >= policy.retry:
+                raise
+        time.sleep(policy.delay_after(number))
+        number += 1
+
+
+def _with_alarm(step: Action[..., Any], call: Callable[[], Any]) -> Any:
+    if not alarms_allowed:
+        raise UnsupportedOption(
+            f"timeout={step.policy.timeout:g} of the method {step.name!r} needs a worker process: "
+            "give the step that returns the object a timeout too, or run it with mode='parallel'"
+        )
+    import signal
+
+    def ring(*_: object) -> None:
+        raise timed_out(step, step.policy.timeout)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, step.policy.timeout, ALARM_AGAIN)
+    try:
+        return call()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _await(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end from plain code, in a thread of its own if this one has a loop."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

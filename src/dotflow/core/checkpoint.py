@@ -1,0 +1,213 @@
+"""Between storage and run: keys, envelopes, second tries. Nothing else calls a storage."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from dotflow.core.action import action
+from dotflow.core.context import Context, make_context
+from dotflow.core.exception import DotflowError, StorageError, StorageUnavailable
+from dotflow.core.messages import MISSING, Refused, TaskError
+from dotflow.core.task import Deferred, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dotflow.abc.storage import Storage
+    from dotflow.core.codec import Codec
+
+FEW_PAUSES = (0.05, 0.1, 0.2)  # seconds, after a failure that says nothing of passing
+LONGEST_PAUSE = 2.0
+RECORD, FINGERPRINT = "_dotflow_run", "_input_fp"
+PASSING = (StorageUnavailable, ConnectionError, TimeoutError)
+
+
+class Checkpoint:
+    """The saved results of one workflow.
+
+    Args:
+        storage: Where they are.
+        codec: How values become JSON.
+        workflow_id: Whose they are.
+    """
+
+    def __init__(self, storage: Storage, codec: Codec, workflow_id: Any) -> None:
+        self._storage, self._codec, self._workflow_id = storage, codec, workflow_id
+        self._name = type(storage).__name__
+        self._objects = storage.keeps_objects
+        self._hands_on = storage.hands_on()
+        self._many = storage.can("post_many")
+        self.blocks = not storage.keeps_objects
+        self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
+
+    # -- results ------------------------------------------------------------------------------------------
+
+    def save(self, pairs: Sequence[tuple[Task, Any]]) -> list[Any]:
+        """Save results; for each, return what is handed on: ``MISSING`` for the result itself, or ``Refused``."""
+        if len(pairs) > 1 and self._many:
+            return self._save_together(pairs)
+        return [self.save_one(task, value) for task, value in pairs]
+
+    def save_one(self, task: Task, value: Any) -> Any:
+        """Save one result; answer as ``save`` does."""
+        storage = self._storage
+        try:
+            key = storage.key(task=task)
+        except Exception as error:  # a third party's method (ADR 0010)
+            return Refused(TaskError(self._blame(error, None)))
+        try:
+            raw = value
+            if not self._objects or value is None or type(value) is dict:
+                raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
+            context = make_context(raw, task.task_id, self._workflow_id, time.time())
+            try:
+                storage.post(key=key, context=context)
+            except Exception as error:  # a third party's method (ADR 0010)
+                self._again(error, storage.post, key, {"context": context})
+            return MISSING if self._hands_on else self._read_back(key, task)
+        except DotflowError as error:
+            return Refused(TaskError(error))
+
+    def _save_together(self, pairs: Sequence[tuple[Task, Any]]) -> list[Any]:
+        answers: list[Any] = [MISSING] * len(pairs)
+        items = []
+        for position, (task, value) in enumerate(pairs):
+            try:
+                key = self.key(task)
+                items.append((position, key, self._context(task, value, key)))
+            except DotflowError as error:
+                answers[position] = Refused(TaskError(error))
+        if items:
+            try:
+                self._call(self._storage.post_many, None, items=[item[1:] for item in items])
+                if not self._hands_on:
+                    for position, key, _ in items:
+                        answers[position] = self._read_back(key, pairs[position][0])
+            except DotflowError as error:
+                for position, _, _ in items:
+                    answers[position] = Refused(TaskError(error))
+        return answers
+
+    def load(self, tasks: Sequence[Task]) -> dict[int, Any]:
+        """Return the saved results by position; those that are not there are left out."""
+        return {
+            position: Deferred(self._decoder(key), raw)
+            for position, (key, raw) in enumerate(self._read([self.key(task) for task in tasks]))
+            if raw is not None
+        }
+
+    def forget(self, tasks: Sequence[Task]) -> None:
+        """Remove what earlier runs saved, from the last task to the first."""
+        storage = self._storage
+        if storage.can("clear"):
+            self._call(storage.clear, None, workflow_id=self._workflow_id)
+            return
+        known = [*tasks, self._pseudo(FINGERPRINT), self._pseudo(RECORD)]
+        for key, raw in reversed(self._read([self.key(task) for task in known])):
+            if raw is None:
+                continue
+            if storage.can("delete"):
+                self._call(storage.delete, key)
+            else:
+                self._call(storage.post, key, context=Context(None, workflow_id=None))
+
+    # -- records ------------------------------------------------------------------------------------------
+
+    def read_record(self, name: str) -> Any:
+        """Return the record of that name (``RECORD``, ``FINGERPRINT``), ``None`` if there is none."""
+        [(key, raw)] = self._read([self.key(self._pseudo(name))])
+        return None if raw is None else self._codec.decode(raw, bind=key)
+
+    def write_record(self, name: str, value: Any) -> None:
+        """Save a record under that name."""
+        task = self._pseudo(name)
+        key = self.key(task)
+        self._call(self._storage.post, key, context=self._context(task, value, key))
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def key(self, task: Task) -> str:
+        """Return the key the storage chose for *task*."""
+        try:
+            return self._storage.key(task=task)
+        except Exception as error:  # a third party's method (ADR 0010)
+            raise self._blame(error, None) from error
+
+    def _pseudo(self, name: str) -> Task:
+        return Task(name, _nothing, workflow_id=self._workflow_id)
+
+    def _context(self, task: Task, value: Any, key: str) -> Context:
+        raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
+        return make_context(raw, task.task_id, self._workflow_id, time.time())
+
+    def _decoder(self, key: str) -> Callable[[Any], Any]:
+        return lambda raw: self._codec.decode(raw, bind=key)
+
+    def _read(self, keys: list[str]) -> list[tuple[str, Any]]:
+        if len(keys) > 1 and self._storage.can("get_many"):
+            found = self._call(self._storage.get_many, None, keys=keys)
+            return [(key, found[key].storage if key in found else None) for key in keys]
+        return [(key, self._get(key)) for key in keys]
+
+    def _get(self, key: str) -> Any:
+        found = self._call(self._storage.get, key)
+        if found is not None and not isinstance(found, Context):
+            raise StorageError(f"get() must return a Context, got {type(found).__name__}", provider=self._name, key=key)
+        return None if found is None else found.storage
+
+    def _read_back(self, key: str, task: Task) -> Any:
+        raw = self._get(key)
+        if raw is None:
+            raise StorageError(
+                f"get() found nothing right after post() saved the result of {task.task_id!r}; "
+                "the storage does not keep what it is given",
+                provider=self._name,
+                key=key,
+            )
+        return self._codec.decode(raw, bind=key)
+
+    def _call(self, method: Callable[..., Any], key: str | None, **kwargs: Any) -> Any:
+        """Call a storage method, with second tries."""
+        if key is not None:
+            kwargs["key"] = key
+        try:
+            return method(**kwargs)
+        except Exception as error:  # a third party's method (ADR 0010)
+            return self._again(error, method, key, kwargs)
+
+    def _again(self, error: Exception, method: Callable[..., Any], key: str | None, kwargs: dict[str, Any]) -> Any:
+        """Try again while the failure may pass, then raise ``StorageError``."""
+        if key is not None:
+            kwargs["key"] = key
+        tries, until = 0, time.monotonic() + self._storage.patience
+        while True:
+            pause = self._pause(error, tries, until)
+            if pause is None:
+                raise self._blame(error, key) from error
+            time.sleep(pause)
+            tries += 1
+            try:
+                return method(**kwargs)
+            except Exception as failed:  # a third party's method (ADR 0010)
+                error = failed
+
+    def _pause(self, error: Exception, tries: int, until: float) -> float | None:
+        if isinstance(error, PASSING):
+            import random
+
+            pause = min(LONGEST_PAUSE, FEW_PAUSES[0] * 2**tries) * random.uniform(0.5, 1)
+            return pause if time.monotonic() + pause < until else None
+        if isinstance(error, DotflowError) or tries >= len(FEW_PAUSES):
+            return None
+        return FEW_PAUSES[tries]
+
+    def _blame(self, error: Exception, key: str | None) -> StorageError:
+        if isinstance(error, StorageError):
+            return error
+        return StorageError(f"{type(error).__name__}: {error}", provider=self._name, key=key)
+
+
+@action
+def _nothing() -> None:
+    """Stand for the step of a record that belongs to no step."""

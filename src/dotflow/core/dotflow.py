@@ -1,0 +1,243 @@
+"""The façade: a workflow, its tasks, and the ways to run it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from dotflow.core.config import Config
+from dotflow.core.exception import ConfigurationError, NotCallableObject, StorageError, WorkflowBusy
+from dotflow.core.task import Task, TaskBuilder, basic_callback, has_controls
+from dotflow.core.types import TypeExecution, TypeInputChange
+from dotflow.core.workflow import Manager, Options, failed_before_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from dotflow.core.context import Context
+    from dotflow.core.events import Event
+
+
+class DotFlow:
+    """A workflow.
+
+    Args:
+        config: Its providers; ``None`` for the defaults.
+        workflow_id: Its name across processes: any text that is not empty, or a UUID; kept as given. ``None`` takes
+            the environment variable ``WORKFLOW_ID``, else a random UUID. A run can be resumed by another process
+            only under a fixed id.
+        name: A label for people and servers; ``None`` for the host's name.
+
+    Attributes:
+        task: Where tasks are added.
+
+    Raises:
+        NotCallableObject: *config* is no ``Config``.
+        ConfigurationError: a *workflow_id* that cannot be one.
+    """
+
+    def __init__(
+        self, config: Config | None = None, workflow_id: UUID | str | None = None, name: str | None = None
+    ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise NotCallableObject("DotFlow(config=...)", expected="a dotflow.Config", given=config)
+        self.config = config if config is not None else Config()
+        known = workflow_id if workflow_id is not None else os.environ.get("WORKFLOW_ID") or None
+        self._untouched = known is None
+        self.workflow_id: UUID | str = _random_id() if known is None else _checked_id(known)
+        self._name = name
+        self._lock = threading.Lock()
+        self.task = TaskBuilder(config=self.config, workflow_id=self.workflow_id, workflow_name=name)
+
+    @property
+    def name(self) -> str:
+        """The label; the host's name unless one was given."""
+        if self._name is None:
+            import socket
+
+            self._name = socket.gethostname() or "local"
+        return self._name
+
+    def start(
+        self,
+        *,
+        mode: str = TypeExecution.SEQUENTIAL,
+        on_success: Callable[..., Any] = basic_callback,
+        on_failure: Callable[..., Any] = basic_callback,
+        keep_going: bool = False,
+        resume: bool = False,
+        on_input_change: str = TypeInputChange.REUSE,
+        fingerprint: str | None = None,
+        wait: float = 0,
+        listeners: Sequence[Callable[[Event], None]] = (),
+    ) -> Manager:
+        """Run the workflow: a new run at each call, unless *resume* continues the last one.
+
+        Args:
+            mode: ``sequential`` (default; several groups run side by side), ``sequential_group`` (one group after the
+                other), ``parallel`` (all at once, in processes) or ``background`` (in a thread).
+            on_success: Called as ``on_success(tasks=[...])`` when every task completed.
+            on_failure: Called like that when the run ended in any other way.
+            keep_going: Run the tasks that follow a failed one, with an empty context in its place.
+            resume: Take the results of tasks that an earlier run under this workflow id completed.
+            on_input_change: With *resume*, when the initial contexts are not those of that run: ``reuse`` its
+                results, ``reset`` (run everything), or ``raise`` ``InputChangedError``.
+            fingerprint: What identifies the input, instead of a hash of the initial contexts.
+            wait: Seconds to wait for another process that runs this workflow id.
+            listeners: Called with each event, see ``dotflow.core.events``.
+
+        Returns:
+            The handle of the run; in mode ``background`` at once, else when the run has ended. A failed step does
+            not raise: see ``Manager.status`` and ``Manager.raise_for_failure``.
+
+        Raises:
+            ConfigurationError: something does not fit; nothing has run.
+            StorageError: the storage cannot be read; nothing has run.
+            WorkflowBusy: another run holds the workflow id.
+            InputChangedError: see *on_input_change*.
+            KeyboardInterrupt: the run was interrupted; it can be resumed.
+        """
+        options = Options(
+            mode,
+            on_success,
+            on_failure,
+            keep_going,
+            resume,
+            on_input_change,
+            fingerprint,
+            wait,
+            tuple(listeners),
+        )
+        return self._start(options)
+
+    async def start_async(
+        self,
+        *,
+        mode: str = TypeExecution.SEQUENTIAL,
+        on_success: Callable[..., Any] = basic_callback,
+        on_failure: Callable[..., Any] = basic_callback,
+        keep_going: bool = False,
+        resume: bool = False,
+        on_input_change: str = TypeInputChange.REUSE,
+        fingerprint: str | None = None,
+        wait: float = 0,
+        listeners: Sequence[Callable[[Event], None]] = (),
+    ) -> Manager:
+        """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
+
+        Coroutine steps run on this loop, plain ones in a thread, or in processes where ``start`` uses them.
+        """
+        import asyncio
+
+        options = Options(
+            mode,
+            on_success,
+            on_failure,
+            keep_going,
+            resume,
+            on_input_change,
+            fingerprint,
+            wait,
+            tuple(listeners),
+        )
+        manager = self._manager(options)
+        untouched = self._touch()
+        if self.config.storage.keeps_objects:
+            manager.prepare(untouched=untouched, on_loop=True)
+        else:
+            await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)
+        await manager.run_async()
+        return manager
+
+    def schedule(self, **kwargs: Any) -> Any:
+        """Run the workflow again and again, as ``Config(scheduler=...)`` decides; block until that ends.
+
+        Each tick is a run of its own; one that fails does not end the schedule. SIGINT and SIGTERM do: at once while
+        nothing runs, else when the run in progress has ended or a grace time of 10 s is over.
+
+        Args:
+            **kwargs: What each run is started with, as for ``start``. With ``resume=True`` the first tick finishes
+                a run that was interrupted; every other tick starts afresh.
+
+        Returns:
+            What the scheduler's ``start`` returns.
+        """
+        from dotflow.core.ticking import Ticker
+
+        Options(**kwargs).check()
+        return Ticker(self).run(kwargs)
+
+    def tick(self, *, first: bool = True, on_manager: Any = None, **kwargs: Any) -> Manager:
+        """Make one scheduled run and return its handle; neither a failed step nor a failed storage raises."""
+        options = Options(**{**kwargs, "resume": bool(kwargs.get("resume")) and first, "anew": True})
+        try:
+            return self._start(options, on_manager)
+        except (StorageError, WorkflowBusy) as error:
+            import logging
+
+            logging.getLogger("dotflow").error(
+                "this tick of workflow %s could not run", self.workflow_id, exc_info=error
+            )
+            return failed_before_start(self.task.queue, self.workflow_id, options, self.config, error)
+
+    def _start(self, options: Options, on_manager: Any = None) -> Manager:
+        manager = self._manager(options)
+        manager.prepare(untouched=self._touch())
+        if on_manager is not None:
+            on_manager(manager)
+        if options.mode == TypeExecution.BACKGROUND:
+            manager.run_behind()
+        else:
+            manager.run()
+        return manager
+
+    def _manager(self, options: Options) -> Manager:
+        options.check()
+        with self._lock:
+            tasks = self.task.renew()
+        return Manager(tasks, self.workflow_id, options, self.config, self)
+
+    def _touch(self) -> bool:
+        untouched, self._untouched = self._untouched, False
+        return untouched
+
+    def result_task(self) -> list[Task]:
+        """Return the tasks, in order, as the last run left them."""
+        return list(self.task.queue)
+
+    def result_context(self) -> list[Context]:
+        """Return the context of each task; an empty one where there is no result."""
+        return [task.current_context for task in self.task.queue]
+
+    def result_storage(self) -> list[Any]:
+        """Return what each step returned; ``None`` where there is no result."""
+        return [task.value for task in self.task.queue]
+
+    def result(self) -> dict[str, Any]:
+        """Return the workflow and its tasks as a dictionary of plain values."""
+        return self.task.result()
+
+    def __repr__(self) -> str:
+        return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"
+
+
+def _random_id() -> UUID:
+    from uuid import uuid4
+
+    return uuid4()
+
+
+def _checked_id(workflow_id: object) -> UUID | str:
+    from uuid import UUID
+
+    if isinstance(workflow_id, UUID):
+        return workflow_id
+    if not isinstance(workflow_id, str):
+        raise ConfigurationError(f"workflow_id needs a text or a UUID, got {workflow_id!r}")
+    if not workflow_id.strip():
+        raise ConfigurationError(f"workflow_id needs a text that is not empty, got {workflow_id!r}")
+    if has_controls(workflow_id):
+        raise ConfigurationError(f"workflow_id={workflow_id!r} contains control characters or lone surrogates")
+    return workflow_id

@@ -1,0 +1,144 @@
+"""The one loop, and the two ways to wait: a thread, or an event loop.
+
+``cycle`` is a generator that acts on what ``Run`` decides. It yields what only its driver can do: a number (or
+``None``) asks for the items of the inbox, waiting at most so many seconds; a function asks to be called; an
+attempt asks to be awaited on the spot, since nothing else can happen before it ends.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dotflow.core.events import TaskCompleted, TaskFailed, TaskPaused, TaskRetried, TaskStarted
+from dotflow.core.messages import Outcome, Refused, Stop
+from dotflow.core.types import TypeStatus, WorkflowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from dotflow.core.checkpoint import Checkpoint
+    from dotflow.core.dispatch import Dispatcher
+    from dotflow.core.messages import Attempt
+    from dotflow.core.run import Run
+
+Item = Outcome | Stop
+if TYPE_CHECKING:
+    Steps = Generator[float | Callable[[], Any] | Attempt | None, Any, None]
+
+
+class Place(Protocol):
+    """Where attempts run: what the loop needs of executors."""
+
+    @property
+    def immediate(self) -> Callable[[Attempt], Outcome] | None:
+        """What makes an attempt here and now, if that is all the run needs."""
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether every step of the run is a coroutine."""
+
+    def submit(self, order: Attempt, report: Callable[[Outcome], None], /) -> None:
+        """Make an attempt; report its outcome once."""
+
+    def cancel(self, index: int) -> None:
+        """Stop the attempt of that task, if that can be done."""
+
+
+class Inbox(Protocol):
+    """Where outcomes and stop requests arrive, from any thread; ``on_loop`` if an event loop waits for them."""
+
+    on_loop: bool
+
+    def put(self, item: Item) -> None:
+        """Add an item."""
+
+    def drain(self) -> list[Item]:
+        """Return what is there now."""
+
+    def filled(self) -> int:
+        """Return how many there are."""
+
+
+def cycle(
+    run: Run, place: Place, inbox: Inbox, store: Checkpoint, tell: Dispatcher, clock: Callable[[], float]
+) -> Steps:
+    """Drive *run* until nothing is left to do."""
+    report, submit, step, blocks, immediate = inbox.put, place.submit, run.next, store.blocks, place.immediate
+    directly = inbox.on_loop and place.on_loop
+    starts, completions = tell.hears(TaskStarted), tell.hears(TaskCompleted)
+    now, cancel_at = clock(), None
+    while True:
+        items: list[Item] = []
+        while (order := step(now)) is not None:
+            if starts and order.number == 1:
+                tell(TaskStarted(run.tasks[order.position]))
+            if immediate is None:
+                if directly and not order.timeout and run.alone:
+                    items += yield order
+                    now = clock()
+                    break
+                submit(order, report)
+                continue
+            outcome = immediate(order)
+            now = clock()
+            if blocks or outcome.error is not None or inbox.filled():
+                items.append(outcome)
+                break
+            answer = store.save_one(run.tasks[outcome[0]], outcome[2])
+            if completions or type(answer) is Refused:
+                win(run, outcome, answer, tell, now)
+            else:
+                run.complete(outcome, now, answer)
+        if run.over:
+            return
+        items += inbox.drain()
+        if not items:
+            items = yield run.wait(now) if cancel_at is None else max(0.0, cancel_at - now)
+            now = clock()
+        to_save: list[Outcome] = []
+        for item in items:
+            if isinstance(item, Stop):
+                run.stop(item)
+                cancel_at = now + item.grace
+            elif not run.expects(item.position):
+                continue  # of a task that was given up
+            elif item.error is not None or item.interrupted:
+                lose(run, item, tell, now)
+            elif blocks:
+                to_save.append(item)
+            else:
+                win(run, item, store.save_one(run.tasks[item.position], item.value), tell, now)
+        if to_save:
+            pairs = [(run.tasks[outcome.position], outcome.value) for outcome in to_save]
+            answers = yield functools.partial(store.save, pairs)
+            for outcome, answer in zip(to_save, answers, strict=True):
+                win(run, outcome, answer, tell, now)
+            now = clock()
+        if cancel_at is not None and now >= cancel_at:
+            cancel_at = None
+            for position in run.flying:
+                place.cancel(position)
+
+
+def win(run: Run, outcome: Outcome, answer: Any, tell: Dispatcher, now: float) -> None:
+    """Note and announce a result, or that the storage refused it."""
+    if type(answer) is Refused:
+        tell(TaskFailed(run.fail(outcome._replace(error=answer.error), now, final=True)))
+        return
+    task = run.complete(outcome, now, answer)
+    if tell.hears(TaskCompleted):
+        tell(TaskCompleted(task))
+
+
+def lose(run: Run, outcome: Outcome, tell: Dispatcher, now: float) -> None:
+    """Note and announce a failed or interrupted attempt."""
+    if outcome.interrupted:
+        if run.stopping is None:
+            run.stop(Stop(WorkflowStatus.INTERRUPTED))
+            run.by_step = True
+        tell(TaskPaused(run.pause(outcome.position, now)))
+        return
+    assert outcome.error is not None
+    task = run.fail(outcome, now)
+    tell(TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task))

@@ -1,0 +1,45 @@
+"""Where outcomes and stop requests arrive, and how a thread waits for them."""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dotflow.core.engine import Item, Steps
+
+
+class ThreadInbox:
+    """Filled from any thread, waited for by one."""
+
+    on_loop = False
+
+    def __init__(self) -> None:
+        self._items: SimpleQueue[Item] = SimpleQueue()
+        self.put: Callable[[Item], None] = self._items.put
+        self.filled: Callable[[], int] = self._items.qsize
+
+    def drain(self) -> list[Item]:
+        """Return what is there now."""
+        get = self._items.get_nowait
+        return [get() for _ in range(self._items.qsize())]
+
+    def wait(self, seconds: float | None) -> list[Item]:
+        """Return what is there, waiting at most *seconds* for it."""
+        try:
+            first = self._items.get(timeout=seconds)
+        except Empty:
+            return []
+        return [first, *self.drain()]
+
+    def drive(self, steps: Steps) -> None:
+        """Run a generator of the engine to its end in this thread."""
+        answer: Any = None
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                return
+            answer = request() if callable(request) else self.wait(request)  # type: ignore[arg-type]  # never an attempt

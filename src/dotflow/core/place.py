@@ -1,0 +1,113 @@
+"""Which executor makes which attempt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dotflow.abc.executor import Executor
+from dotflow.core.attempt import attempt
+from dotflow.core.exception import UnsupportedOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dotflow.core.action import Action
+    from dotflow.core.messages import Attempt, Outcome
+    from dotflow.core.task import Task
+
+BASE, LOOP, STOPPER = range(3)
+
+
+class Places:
+    """The executors of one run: plain steps, coroutines, and plain steps that may have to be stopped.
+
+    Args:
+        base: Where plain steps run.
+        loop: Makes the executor for coroutines, when the first one comes.
+        stopper: Makes the executor for plain steps with a timeout; ``None`` if *base* was chosen by the user, who
+            is then told what it cannot do.
+        owned: Whether *base* belongs to the run.
+    """
+
+    def __init__(
+        self,
+        base: Executor,
+        loop: Callable[[], Executor],
+        stopper: Callable[[], Executor] | None,
+        *,
+        owned: bool,
+    ) -> None:
+        self._base, self._makers = base, (None, loop, stopper)
+        self._made: list[Executor | None] = [base, None, None]
+        self._owned = owned
+        self._lanes: list[int] | None = None
+        self._stops: dict[int, Callable[[], None]] = {}
+
+    def assign(self, tasks: Sequence[Task]) -> list[int] | None:
+        """Choose a lane for each task, ``None`` if all are in the first; refuse steps that cannot run there."""
+        chosen: dict[int, int] = {}
+        for task in tasks:
+            step = task.step
+            if id(step) not in chosen:
+                lane = chosen[id(step)] = self._lane(step)
+                if lane != BASE or type(self._base).check is not Executor.check:
+                    self._executor(lane).check(step)
+        if any(chosen.values()):
+            self._lanes = [chosen[id(task.step)] for task in tasks]
+        return self._lanes
+
+    @property
+    def immediate(self) -> Callable[[Attempt], Outcome] | None:
+        """What makes an attempt here and now, if that is all this run needs."""
+        return attempt if self._lanes is None and self._base.inline else None
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether every step of the run is a coroutine."""
+        return bool(self._lanes) and set(self._lanes or ()) == {LOOP}
+
+    @property
+    def slots(self) -> tuple[int | None, ...]:
+        """For each lane, how many attempts it takes at once."""
+        if self._lanes is None:
+            return (self._base.slots,)
+        return tuple(executor.slots if executor else 1 for executor in self._made)
+
+    def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
+        """Hand an attempt to its executor."""
+        executor = self._base if self._lanes is None else self._executor(self._lanes[order.position])
+        stop = executor.submit(order, report)
+        if stop is not None:
+            self._stops[order.position] = stop
+
+    def cancel(self, index: int) -> None:
+        """Stop the attempt of that task, if its executor can."""
+        stop = self._stops.pop(index, None)
+        if stop is not None:
+            stop()
+
+    def close(self) -> None:
+        """Close the executors that belong to the run."""
+        for lane, executor in enumerate(self._made):
+            if executor is not None and (lane != BASE or self._owned):
+                executor.close()
+
+    def _lane(self, step: Action[..., Any]) -> int:
+        if step.is_async and not self._base.takes_async:
+            return LOOP
+        if not step.limited or self._base.stops or step.is_async:
+            return BASE
+        if self._makers[STOPPER] is None:
+            raise UnsupportedOption(
+                f"timeout={step.policy.timeout:g} of step {step.name!r}: {type(self._base).__name__} cannot stop a "
+                "running step; use Config(executor=ExecutorProcess()), or leave executor= out"
+            )
+        return STOPPER
+
+    def _executor(self, lane: int) -> Executor:
+        made = self._made[lane]
+        if made is None:
+            maker = self._makers[lane]
+            assert maker is not None
+            made = self._made[lane] = maker()
+        return made

@@ -1,0 +1,276 @@
+"""The run: a pure state machine, and the only writer of ``Task``.
+
+It is asked (``next``, ``wait``) and told (``complete``, ``fail``, ``pause``, ``stop``); it has no clock, thread
+or provider, and never acts. The engine acts, and never decides.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from dotflow.core.context import make_context
+from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
+from dotflow.core.types import TypeStatus, WorkflowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from dotflow.core.context import Context
+    from dotflow.core.plan import Plan
+    from dotflow.core.task import Task
+
+COMPLETED, FAILED = TypeStatus.COMPLETED, TypeStatus.FAILED
+IN_PROGRESS, NOT_STARTED = TypeStatus.IN_PROGRESS, TypeStatus.NOT_STARTED
+
+
+class Run:
+    """One execution of a workflow.
+
+    Args:
+        tasks: Its tasks, all of them not started.
+        plan: Who waits for whom.
+        workflow_id: Given to contexts.
+        keep_going: Whether dependents of a failed task run, with nothing in its place.
+        lanes: For each task, the lane it runs in; ``None`` puts all into lane 0.
+        slots: For each lane, how many attempts it takes at once; ``None`` for any number.
+        epoch: What to add to the engine's monotonic clock to get seconds since 1970.
+        run_id: Makes idempotency keys of this run different from those of any other.
+        chance: Gives a number from 0 to 1, for the jitter of pauses.
+        scheduled_for: The tick that started the run.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        plan: Plan,
+        workflow_id: Any,
+        *,
+        keep_going: bool = False,
+        lanes: Sequence[int] | None = None,
+        slots: Sequence[int | None] = (1,),
+        epoch: float = 0.0,
+        run_id: str = "",
+        chance: Callable[[], float] = lambda: 0.5,
+        scheduled_for: datetime | None = None,
+    ) -> None:
+        self.tasks = list(tasks)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.status = WorkflowStatus.NEW
+        self.stopping: Stop | None = None
+        self._plan, self._keep_going, self._epoch, self._chance = plan, keep_going, epoch, chance
+        self._scheduled_for = scheduled_for
+        self._lanes = lanes
+        self._slots = slots
+        self._busy = [0] * len(slots)
+        self._blockers = [len(parents) for parents in plan.parents]
+        self._ready: list[deque[int]] = [deque() for _ in slots]
+        self._later: list[tuple[float, int]] = []
+        self._one_by_one = tuple(slots) == (1,)
+        self._flying: set[int] = set()
+        self._handed: dict[int, Any] = {}
+        self._halted = False
+        self.by_step = False
+        for position, needs in enumerate(plan.parents):
+            if not needs:
+                self._ready[lanes[position] if lanes else 0].append(position)
+
+    # -- asked --------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        if self._flying or (self._later and self.stopping is None):
+            return False
+        return self._halted or not any(self._ready)
+
+    @property
+    def flying(self) -> list[int]:
+        """Positions of the tasks that run now."""
+        return list(self._flying)
+
+    @property
+    def alone(self) -> bool:
+        """Whether one task runs, and no other could start before it ends."""
+        return len(self._flying) == 1 and not self._later and not any(self._ready)
+
+    def expects(self, index: int) -> bool:
+        """Whether an attempt of that task is under way."""
+        return index in self._flying
+
+    def next(self, now: float) -> Attempt | None:
+        """Return the next attempt to make, ``None`` if there is none for now."""
+        if self._one_by_one and self._flying:
+            return None
+        later = self._later
+        if later and later[0][0] <= now and self.stopping is None and self._has_slot(self._lane(later[0][1])):
+            return self._launch(heapq.heappop(later)[1], now)
+        if self._halted:
+            return None
+        for lane, ready in enumerate(self._ready):
+            while ready and (self._one_by_one or self._has_slot(lane)):
+                index = ready.popleft()
+                if self.tasks[index].status is NOT_STARTED:
+                    return self._launch(index, now)
+        return None
+
+    def wait(self, now: float) -> float | None:
+        """Return the seconds until a pause ends, ``None`` if only an outcome can change anything."""
+        if self._later and self.stopping is None and self._has_slot(self._lane(self._later[0][1])):
+            return max(0.0, self._later[0][0] - now)
+        return None
+
+    # -- told ---------------------------------------------------------------------------------------------
+
+    def complete(self, outcome: Outcome, now: float, handed: Any = MISSING) -> Task:
+        """Note that a result is saved; *handed* is what the storage gives back for it."""
+        index = outcome[0]
+        task = self.tasks[index]
+        self._drop(index)
+        task.duration = duration = now - task._from
+        task._finished = task._started + duration
+        task._current = outcome[2]
+        if handed is not MISSING:
+            self._handed[index] = handed
+        task.status = COMPLETED
+        self._release(index)
+        return task
+
+    def fail(self, outcome: Outcome, now: float, *, final: bool = False) -> Task:
+        """Note a failed attempt: another one follows after a pause (status ``Retry``), or the task failed."""
+        index = outcome.position
+        task = self.tasks[index]
+        if outcome.error is not None:
+            task.errors.append(outcome.error)
+        policy = task.step.policy
+        if outcome.again and not final and outcome.number < policy.retry and self.stopping is None:
+            self._drop(index)
+            task.retry_count += 1
+            task.status = TypeStatus.RETRY
+            heapq.heappush(
+                self._later, (now + policy.delay_after(outcome.number, self._chance() if policy.jitter else 0.5), index)
+            )
+            return task
+        self._land(index, now)
+        task.status = FAILED
+        if self._keep_going:
+            self._release(index)
+        else:
+            self._halted = True
+        return task
+
+    def pause(self, index: int, now: float) -> Task:
+        """Note that a task was stopped in the middle; a resumed run starts it again."""
+        task = self._land(index, now)
+        task.status = TypeStatus.PAUSED
+        return task
+
+    def restore(self, index: int, value: Any) -> Task:
+        """Take the result of a task from its checkpoint."""
+        task = self.tasks[index]
+        task._current = value
+        task.restored = True
+        task.status = COMPLETED
+        self._release(index)
+        return task
+
+    def stop(self, request: Stop) -> None:
+        """Launch nothing more; the first request decides what the run counts as."""
+        self.stopping = request if self.stopping is None else Stop(self.stopping.status, request.grace)
+        self._halted = True
+
+    def abandon(self, now: float) -> list[Task]:
+        """Note that whatever still runs, or waits for another attempt, is given up."""
+        waiting = [index for _, index in self._later]
+        self._later.clear()
+        return [self.pause(index, now) for index in (*self._flying, *waiting)]
+
+    def finish(self) -> WorkflowStatus:
+        """Return what the whole run counts as: completed only if every task is."""
+        if all(task.status is COMPLETED for task in self.tasks):
+            self.status = WorkflowStatus.COMPLETED
+        else:
+            self.status = WorkflowStatus.FAILED if self.stopping is None else self.stopping.status
+        return self.status
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _lane(self, index: int) -> int:
+        return self._lanes[index] if self._lanes else 0
+
+    def _has_slot(self, lane: int) -> bool:
+        slots = self._slots[lane]
+        return slots is None or self._busy[lane] < slots
+
+    def _launch(self, index: int, now: float) -> Attempt:
+        task = self.tasks[index]
+        step = task.step
+        self._flying.add(index)
+        if not self._one_by_one:
+            self._busy[self._lane(index)] += 1
+        if task.status is NOT_STARTED:
+            task._from = now
+            task._started = self._epoch + now
+            task.scheduled_for = self._scheduled_for
+        task.status = IN_PROGRESS
+        initial = previous = None
+        params = step.params
+        if params:
+            if "previous_context" in params:
+                previous = self._previous(index, task)
+            if "initial_context" in params:
+                initial = self._stamped(task.initial_context)
+            if "task" in params:
+                task.idempotency_key = f"{self.run_id}:{task.task_id}"
+        return make_attempt((
+            index, len(task._errors) + 1 if task._errors else 1, step, step.policy.timeout, initial, previous,
+            task.task_id, self.workflow_id, task.idempotency_key,
+        ))  # fmt: skip
+
+    def _previous(self, index: int, task: Task) -> Context:
+        """Make the context of a step from its parents; the task remembers what it was made of."""
+        parents = self._plan.parents[index]
+        if len(parents) == 1:
+            parent = self.tasks[parents[0]]
+            task._previous = parent
+            value = self._value(parents[0]) if self._handed else parent.value
+            task_id, made = parent.task_id, parent._finished or task._started
+        else:
+            value = {self.tasks[parent].task_id: self._value(parent) for parent in parents} or None
+            task_id, made = "", task._started
+        context = make_context(value, task_id, self.workflow_id, made, self._scheduled_for)
+        if self._handed or len(parents) > 1:
+            task._previous = context
+        return context
+
+    def _value(self, index: int) -> Any:
+        if self._handed and index in self._handed:
+            return self._handed[index]
+        return self.tasks[index].value
+
+    def _stamped(self, context: Context) -> Context:
+        context.scheduled_for = self._scheduled_for
+        return context
+
+    def _land(self, index: int, now: float) -> Task:
+        task = self.tasks[index]
+        self._drop(index)
+        task.duration = now - task._from
+        task._finished = task._started + task.duration
+        return task
+
+    def _drop(self, index: int) -> None:
+        if index in self._flying:
+            self._flying.remove(index)
+            if not self._one_by_one:
+                self._busy[self._lane(index)] -= 1
+
+    def _release(self, index: int) -> None:
+        blockers = self._blockers
+        for child in self._plan.children[index]:
+            blockers[child] -= 1
+            if not blockers[child]:
+                self._ready[self._lanes[child] if self._lanes else 0].append(child)

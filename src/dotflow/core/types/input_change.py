@@ -1,0 +1,16 @@
+"""What a resumed run does when its input has changed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TypeInputChange(StrEnum):
+    """``reuse`` keeps the checkpoints, ``reset`` drops them, ``raise`` refuses the run."""
+
+    REUSE = "reuse"
+    RESET = "reset"
+    RAISE = "raise"
+
+
+VALID_POLICIES: tuple[TypeInputChange, ...] = tuple(TypeInputChange)

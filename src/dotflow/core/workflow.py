@@ -1,0 +1,438 @@
+"""Runs: putting one together, driving it, and the handle to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
+from dotflow.core.dispatch import Dispatcher
+from dotflow.core.engine import cycle
+from dotflow.core.events import TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
+from dotflow.core.exception import (
+    ConfigurationError,
+    DotflowError,
+    InputChangedError,
+    InvalidOnInputChange,
+    NotCallableObject,
+    WorkflowFailed,
+)
+from dotflow.core.inbox import ThreadInbox
+from dotflow.core.messages import Stop
+from dotflow.core.place import Places
+from dotflow.core.plan import grouper, known_mode, make_plan
+from dotflow.core.run import Run
+from dotflow.core.task import Task, basic_callback
+from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, WorkflowStatus
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from dotflow.core.config import Config
+    from dotflow.core.dispatch import ObserverFault
+    from dotflow.core.engine import Steps
+    from dotflow.core.events import Event
+    from dotflow.core.plan import Plan
+
+__all__ = ["Manager", "Options", "grouper"]
+
+
+class Options(NamedTuple):
+    """What ``start`` was asked for; ``check`` refuses what makes no sense."""
+
+    mode: str = TypeExecution.SEQUENTIAL
+    on_success: Callable[..., Any] = basic_callback
+    on_failure: Callable[..., Any] = basic_callback
+    keep_going: bool = False
+    resume: bool = False
+    on_input_change: str = TypeInputChange.REUSE
+    fingerprint: str | None = None
+    wait: float = 0
+    listeners: tuple[Callable[[Event], None], ...] = ()
+    scheduled_for: datetime | None = None
+    anew: bool = False
+    """Whether a resumed run that turns out to be complete is run again from the start."""
+
+    def check(self) -> None:
+        """Raise ``ConfigurationError`` for an option that makes no sense, naming it."""
+        known_mode(self.mode)
+        for name in ("on_success", "on_failure"):
+            if not callable(getattr(self, name)):
+                raise NotCallableObject(
+                    f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
+                )
+        for name in ("keep_going", "resume"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
+        if self.on_input_change not in VALID_POLICIES:
+            raise InvalidOnInputChange(self.on_input_change)
+        if self.fingerprint is not None and not isinstance(self.fingerprint, str):
+            raise ConfigurationError(f"start(fingerprint=...) needs a text, got {self.fingerprint!r}")
+        if isinstance(self.wait, bool) or not isinstance(self.wait, (int, float)) or self.wait < 0:
+            raise ConfigurationError(f"start(wait=...) needs a number of seconds, 0 or more, got {self.wait!r}")
+        for listener in self.listeners:
+            if not callable(listener):
+                raise NotCallableObject("start(listeners=...)", given=listener, hint="each is called with an event")
+
+
+class Manager:
+    """The handle of one run, as ``DotFlow.start`` returns it.
+
+    Attributes:
+        tasks: Every task of the run, in the order of the queue.
+        workflow_id: The workflow it belongs to.
+        mode: How it runs.
+        started: When it was put together, in UTC.
+        thread: The thread it runs in, ``None`` if it ran in the caller's.
+        on_success: Called when it completed.
+        on_failure: Called when it did not.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, workflow: Any
+    ) -> None:
+        self.tasks: list[Task] = list(tasks)
+        self.workflow_id = workflow_id
+        self.mode = options.mode
+        self.started = datetime.now(UTC)
+        self.thread: threading.Thread | None = None
+        self.on_success, self.on_failure = options.on_success, options.on_failure
+        self._options, self._config, self._workflow = options, config, workflow
+        self._status = WorkflowStatus.NEW
+        self._inbox: ThreadInbox | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stops: list[Stop] = []
+        self._done = threading.Event()
+        self._release: Callable[[], None] | None = None
+        self._problem: BaseException | None = None
+
+    # -- for users ----------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> WorkflowStatus:
+        """Where the run stands."""
+        return self._status
+
+    @property
+    def observer_faults(self) -> list[ObserverFault]:
+        """What observers raised during the run, the last thousand of it."""
+        return list(self._tell.faults)
+
+    @property
+    def observer_fault_counts(self) -> dict[str, int]:
+        """How often each observer failed."""
+        return dict(self._tell.fault_counts)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has ended, at most *timeout* seconds (``None``: for ever); return whether it has."""
+        return self._done.wait(timeout)
+
+    def cancel(self, grace: float = 0) -> None:
+        """Launch nothing more, and stop what runs after *grace* seconds. May be called from any thread.
+
+        A plain step that runs inline cannot be stopped; it is awaited. The run can be resumed.
+        """
+        self.stop(Stop(WorkflowStatus.CANCELLED, grace))
+
+    def stop(self, request: Stop) -> None:
+        """Ask the run to end as *request* says."""
+        self._stops.append(request)  # one that comes before the run does is kept for it
+        if self._inbox is not None:
+            self._inbox.put(request)
+
+    def raise_for_failure(self) -> Manager:
+        """Raise ``WorkflowFailed``, from the first failed step's own exception, unless the run completed.
+
+        Return the handle, so that it can be chained.
+        """
+        if self._problem is not None:
+            raise WorkflowFailed(f"workflow {self.workflow_id} could not run") from self._problem
+        if self._status is WorkflowStatus.COMPLETED:
+            return self
+        failed = [task for task in self.tasks if task.errors and task.status == "Failed"]
+        if not failed:
+            raise WorkflowFailed(f"workflow {self.workflow_id} is not complete: {self._status.lower()}")
+        last = failed[0].errors[-1]
+        raise WorkflowFailed(
+            f"step {failed[0].task_id!r} of workflow {self.workflow_id} failed with {last.exception}: {last.message}"
+            + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
+        ) from last.error
+
+    # -- putting it together ------------------------------------------------------------------------------
+
+    def prepare(self, *, untouched: bool, on_loop: bool = False) -> None:
+        """Check everything that can be checked, take the lead, and read what an earlier run left.
+
+        *untouched*: nobody can have saved anything under this workflow id. *on_loop*: the run shares an event loop
+        with others, which it must not block.
+        """
+        options, tasks = self._options, self.tasks
+        plan = make_plan(tasks, options.mode)
+        self._places = self._make_places(plan, on_loop)
+        lanes = self._places.assign(tasks)
+        for task in tasks:
+            self._config.codec.learn(task.step)
+        storage = self._config.storage
+        self._store = Checkpoint(storage, self._config.codec, self.workflow_id)
+        if storage.can("lock"):
+            self._release = storage.lock(self.workflow_id, wait=options.wait)
+        try:
+            found, run_id = self._history(untouched)
+        except BaseException:
+            self._end()
+            raise
+        self._run = Run(
+            tasks,
+            plan,
+            self.workflow_id,
+            keep_going=options.keep_going,
+            lanes=lanes,
+            slots=self._places.slots,
+            epoch=time.time() - time.monotonic(),
+            run_id=run_id,
+            chance=_chance,
+            scheduled_for=options.scheduled_for,
+        )
+        self._found = found
+        callbacks = any(task.callback is not basic_callback for task in tasks)
+        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+
+    def _make_places(self, plan: Plan, on_loop: bool) -> Places:
+        from dotflow import providers
+
+        def make_loop() -> Any:
+            return providers.ExecutorAsync(self._loop)
+
+        if self._config.executor is not None:
+            return Places(self._config.executor, make_loop, None, owned=False)
+        if plan.processes:
+            return Places(providers.ExecutorProcess(), make_loop, None, owned=True)
+        base = providers.ExecutorThread(1) if on_loop else providers.ExecutorInline()
+        return Places(base, make_loop, lambda: providers.ExecutorProcess(1), owned=True)
+
+    def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
+        """Return the results to restore, and the id of the run they belong to."""
+        options, store, tasks = self._options, self._store, self.tasks
+        wants_record = store.keeps_records or any("task" in task.step.params for task in tasks)
+        found: dict[int, Any] = {}
+        record: Any = None
+        if options.resume:
+            self._check_input(untouched)
+            found = store.load(tasks)
+            if options.anew and len(found) == len(tasks):
+                found = {}
+                store.forget(tasks)
+            elif wants_record:
+                record = store.read_record(RECORD)
+        elif not untouched:
+            store.forget(tasks)
+        if not isinstance(record, dict):
+            record = {"run_id": _new_id(), "started_at": self.started.isoformat()}
+        self._say_what_is_gone(record)
+        self._record: dict[str, Any] | None = None
+        if wants_record:
+            ids = [task.task_id for task in tasks]
+            self._record = {
+                **record,
+                "status": WorkflowStatus.IN_PROGRESS.value,
+                "mode": str(options.mode),
+                "tasks": ids,
+            }
+            store.write_record(RECORD, self._record)
+        return found, str(record["run_id"])
+
+    def _say_what_is_gone(self, record: dict[str, Any]) -> None:
+        present = {task.task_id for task in self.tasks}
+        gone = [str(name) for name in record.get("tasks", ()) if name not in present]
+        if gone:
+            _logger().warning(
+                "workflow %s is resumed without %s, which an earlier run of it had; their checkpoints are ignored",
+                self.workflow_id, ", ".join(map(repr, gone)),
+            )  # fmt: skip
+
+    def _check_input(self, untouched: bool) -> None:
+        """Compare the input with that of the run to be resumed, and do as ``on_input_change`` says."""
+        options, store = self._options, self._store
+        now = options.fingerprint if options.fingerprint is not None else _fingerprint(self.tasks)
+        before = None if untouched else store.read_record(FINGERPRINT)
+        if before is not None and before != now:
+            if options.on_input_change == TypeInputChange.RAISE:
+                raise InputChangedError(self.workflow_id)
+            if options.on_input_change == TypeInputChange.RESET:
+                store.forget(self.tasks)
+                before = None
+        if before is None:
+            store.write_record(FINGERPRINT, now)
+
+    # -- driving it ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Drive the run to its end in this thread."""
+        if self._places.on_loop and not _has_loop():
+            import asyncio
+
+            asyncio.run(self.run_async())
+            return
+        inbox = ThreadInbox()
+        self._receive(inbox)
+        try:
+            self._open()
+            try:
+                inbox.drive(self._steps())
+            except BaseException:
+                self._break_off()
+                raise
+            finally:
+                self._conclude()
+        finally:
+            self._end()
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    async def run_async(self) -> None:
+        """Drive the run to its end on the event loop."""
+        import asyncio
+
+        from dotflow.core.loop import LoopInbox
+
+        self._loop = asyncio.get_running_loop()
+        inbox = LoopInbox(self._loop)
+        self._receive(inbox)
+        try:
+            self._open()
+            try:
+                await inbox.drive_async(self._steps())
+            except BaseException:
+                self._break_off()
+                raise
+            finally:
+                await asyncio.to_thread(self._conclude)
+        finally:
+            self._end()
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def _receive(self, inbox: ThreadInbox) -> None:
+        self._inbox = inbox
+        for request in self._stops:
+            inbox.put(request)
+
+    def _steps(self) -> Steps:
+        assert self._inbox is not None
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic)
+
+    def run_behind(self) -> None:
+        """Drive the run in a thread of its own; the interpreter waits for it at exit."""
+        self.thread = threading.Thread(target=self._run_quietly, name="dotflow-background", daemon=False)
+        self.thread.start()
+
+    def _run_quietly(self) -> None:
+        try:
+            self.run()
+        except KeyboardInterrupt:
+            pass  # recorded in the status; there is nobody to raise it to
+
+    @property
+    def _interrupted(self) -> bool:
+        return self._status is WorkflowStatus.INTERRUPTED and self._run.by_step
+
+    def _open(self) -> None:
+        run, tell = self._run, self._tell
+        self._began = time.monotonic()
+        self._status = run.status = WorkflowStatus.IN_PROGRESS
+        if not self.tasks:
+            _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
+        tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        for index, value in self._found.items():
+            task = run.restore(index, value)
+            tell(TaskRestored(task))
+
+    def _break_off(self) -> None:
+        """Stop what runs after an exception that is nobody's outcome: an interruption, or a fault of ours."""
+        self._run.stop(Stop(WorkflowStatus.INTERRUPTED))
+        for index in self._run.flying:
+            self._places.cancel(index)
+
+    def _conclude(self) -> None:
+        run, tell = self._run, self._tell
+        for task in run.abandon(time.monotonic()):
+            tell(TaskPaused(task))
+        self._places.close()
+        status = run.finish()
+        self._save_record(status)
+        self._status = status
+        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        tell.flush()
+
+    def _save_record(self, status: WorkflowStatus) -> None:
+        if self._record is None:
+            return
+        ended = {"status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+        try:
+            self._store.write_record(RECORD, {**self._record, **ended})
+        except DotflowError as error:  # the results are saved; only the history lacks its last line
+            self._tell.fault("run record", "WorkflowFinished", error)
+
+    def _end(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+        self._done.set()
+
+
+def failed_before_start(
+    tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, problem: BaseException
+) -> Manager:
+    """Return the handle of a run that could not start, for those who must not be raised at."""
+    manager = Manager(tasks, workflow_id, options, config, None)
+    manager._status, manager._problem = WorkflowStatus.FAILED, problem
+    manager._tell = Dispatcher(config)
+    manager._done.set()
+    return manager
+
+
+def _fingerprint(tasks: Sequence[Task]) -> str:
+    import hashlib
+    import json
+
+    inputs = [task._initial.storage if hasattr(task._initial, "storage") else task._initial for task in tasks]
+    try:
+        text = json.dumps(inputs, sort_keys=True)
+    except (TypeError, ValueError):
+        text = repr(inputs)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _has_loop() -> bool:
+    import sys
+
+    if "asyncio" not in sys.modules:
+        return False
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _chance() -> float:
+    import random
+
+    return random.random()
+
+
+def _new_id() -> str:
+    import os
+
+    return os.urandom(16).hex()
+
+
+def _logger() -> Any:
+    import logging
+
+    return logging.getLogger("dotflow")

@@ -1,0 +1,44 @@
+"""What every storage here needs, with nothing that takes long to import."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from dotflow.core.context import Context
+
+
+class Forks(Protocol):
+    """Holds something that a forked child must not share with its parent."""
+
+    def after_fork(self) -> None:
+        """Drop it, in the child, without touching what the parent uses."""
+
+
+_holders: WeakSet[Forks] = WeakSet()
+
+
+def tell_of_forks(holder: Forks) -> None:
+    """Have ``holder.after_fork`` called in every child that this process forks."""
+    _holders.add(holder)
+
+
+def _after_fork() -> None:
+    for holder in list(_holders):
+        holder.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def needs_prefix(prefix: str) -> None:
+    """Refuse the empty prefix, which every key starts with."""
+    if not prefix:
+        raise ValueError("delete_prefix() needs a prefix; the empty one would remove everything")
+
+
+def swapped(found: Context, new: Any) -> Context:
+    """Return what ``atomic_swap`` saves in the place of *found*."""
+    return new if isinstance(new, Context) else Context(new, found.task_id, found.workflow_id)

@@ -1,0 +1,106 @@
+"""Attempts on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, ClassVar
+
+from dotflow.abc.executor import Executor
+from dotflow.core.attempt import attempt_async
+from dotflow.core.messages import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dotflow.core.messages import Attempt
+
+CLOSE_PATIENCE = 5.0  # seconds for cancelled coroutines to end
+
+
+class ExecutorAsync(Executor):
+    """Run coroutine steps on one event loop, as many at once as there are.
+
+    Args:
+        loop: The running loop to use; ``None`` starts one in a thread of its own.
+    """
+
+    takes_async: ClassVar[bool] = True
+    slots = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._thread: threading.Thread | None = None
+        self._owner = threading.get_ident() if loop else 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
+        """Start the coroutine on the loop."""
+        work = _Work(order, report)
+        if self._owner == threading.get_ident():
+            self._begin(work)
+        else:
+            self._running_loop().call_soon_threadsafe(self._begin, work)
+
+        def stop() -> None:
+            self._running_loop().call_soon_threadsafe(work.stop)
+
+        return stop
+
+    def close(self) -> None:
+        """Cancel what runs, and end the loop that this executor started."""
+        if self._thread is None or self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_PATIENCE)
+        self._thread = None
+
+    def _begin(self, work: _Work) -> None:
+        work.task = asyncio.get_running_loop().create_task(work.run())
+        self._tasks.add(work.task)
+        work.task.add_done_callback(self._tasks.discard)
+        work.task.add_done_callback(work.close)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._run_loop, args=(self._loop,), name="dotflow-loop", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+class _Work:
+    """One coroutine step on its way."""
+
+    def __init__(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
+        self._order, self._report = order, report
+        self._stopped = self._reported = False
+        self.task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        outcome = await attempt_async(self._order)
+        if self._stopped and outcome.error is not None:
+            outcome = outcome._replace(interrupted=True)
+        self._reported = True
+        self._report(outcome)
+
+    def close(self, _: object) -> None:
+        if not self._reported:  # cancelled before its first step
+            self._report(Outcome(self._order.position, self._order.number, interrupted=True))
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self.task is not None:
+            self.task.cancel()

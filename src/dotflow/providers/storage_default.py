@@ -1,0 +1,107 @@
+"""Contexts in the memory of this process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dotflow.abc.storage import Storage, default_key, workflow_of
+from dotflow.core.context import Context
+from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dotflow.core.task import Task
+
+
+class StorageDefault(Storage):
+    """Keep contexts in memory, as they are: no copy, no JSON. They end with the process.
+
+    Arguments are accepted and ignored, so that it can be built like any other storage.
+    """
+
+    keeps_objects: ClassVar[bool] = True
+    faithful: ClassVar[bool] = True
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        self._kept: dict[str, Context] = {}
+        self._mutex = threading.Lock()
+        tell_of_forks(self)
+
+    def __repr__(self) -> str:
+        return "StorageDefault()"
+
+    def post(self, key: str, context: Context) -> None:
+        """Keep *context* itself under *key*."""
+        with self._mutex:
+            self._kept[key] = context
+
+    def get(self, key: str) -> Context:
+        """Return what is kept under *key*, or an empty context."""
+        found = self._kept.get(key)
+        return Context() if found is None else found
+
+    def key(self, task: Task) -> str:
+        """Return ``<workflow_id>-<task_id>``."""
+        return default_key(task)
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Context]:
+        """Return the contexts of those *keys* that exist."""
+        with self._mutex:
+            return {key: self._kept[key] for key in keys if key in self._kept}
+
+    def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Keep all of *items*."""
+        with self._mutex:
+            self._kept.update(items)
+
+    def delete(self, key: str) -> bool:
+        """Remove *key*; return whether it was there."""
+        with self._mutex:
+            return self._kept.pop(key, None) is not None
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove every key that starts with *prefix*; return how many there were."""
+        needs_prefix(prefix)
+        return self._remove(lambda key: key.startswith(prefix))
+
+    def list_keys(self, prefix: str = "") -> Iterable[str]:
+        """Return the keys that start with *prefix*."""
+        with self._mutex:
+            return [key for key in self._kept if key.startswith(prefix)]
+
+    def clear(self, workflow_id: Any) -> None:
+        """Remove the keys of *workflow_id*, and no others."""
+        self._remove(lambda key: workflow_of(key) == str(workflow_id))
+
+    def create(self, key: str, context: Context) -> bool:
+        """Keep *context* if *key* is absent; return whether it was."""
+        with self._mutex:
+            if key in self._kept:
+                return False
+            self._kept[key] = context
+            return True
+
+    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
+        """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
+        with self._mutex:
+            found = self._kept.get(key) or Context()
+            if found.storage != expected:
+                return False
+            self._kept[key] = swapped(found, new)
+            return True
+
+    def healthcheck(self) -> None:
+        """Do nothing: memory is always there."""
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread that the child does not have may hold."""
+        self._mutex = threading.Lock()
+
+    def _remove(self, wanted: Callable[[str], bool]) -> int:
+        with self._mutex:
+            gone = [key for key in self._kept if wanted(key)]
+            for key in gone:
+                del self._kept[key]
+            return len(gone)

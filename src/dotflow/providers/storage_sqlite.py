@@ -1,0 +1,139 @@
+"""Contexts in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dotflow.abc.storage import Storage, default_key, workflow_of
+from dotflow.core.context import Context
+from dotflow.core.exception import ConfigurationError
+from dotflow.providers._common import needs_prefix, swapped
+from dotflow.providers._lock import lead
+from dotflow.providers._saved import context_of, row_of
+from dotflow.providers._sqlite import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dotflow.core.task import Task
+
+NAME = "StorageSQLite"
+LEVELS = ("OFF", "NORMAL", "FULL", "EXTRA")
+BATCH = 5000  # keys in one query; SQLite takes 32,766 parameters
+
+STARTS = "where key >= ?1 and key < ?1 || cast(x'ff' as text)"  # no UTF-8 text has the byte ff
+READ = "select * from dotflow_contexts where key in "
+SAVE = "insert or replace into dotflow_contexts values(?,?,?,?,?,?)"
+CREATE = "insert or ignore into dotflow_contexts values(?,?,?,?,?,?)"
+DELETE = "delete from dotflow_contexts where key = ?"
+
+
+class StorageSQLite(Storage):
+    """Keep contexts as JSON in a SQLite file in WAL mode, which threads and processes may share.
+
+    Args:
+        path: The file. It and its folders are made when they are first needed.
+        synchronous: When a save waits for the disk. ``NORMAL`` survives the death of the process, but a
+            power failure may undo the last saves; ``FULL`` and ``EXTRA`` survive that too. ``OFF`` risks all.
+        timeout: Seconds to wait for another writer.
+    """
+
+    faithful: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "dotflow.db",
+        synchronous: str = "NORMAL",
+        timeout: float = 30.0,
+    ) -> None:
+        file, level = os.fspath(path), str(synchronous).upper()
+        if not file or "\0" in file or file == ":memory:":
+            raise ConfigurationError(f"path={path!r} is no file; StorageDefault() keeps contexts in memory")
+        if level not in LEVELS:
+            raise ConfigurationError(f"synchronous={synchronous!r} is not one of {', '.join(LEVELS)}")
+        if not 0 <= timeout <= 1e6:
+            raise ConfigurationError(f"timeout={timeout!r} must be a number of seconds from 0 to 1e6")
+        self._database = Database(os.path.abspath(file), level, timeout, NAME)
+
+    def __repr__(self) -> str:
+        return f"StorageSQLite({self._database.path!r})"
+
+    def post(self, key: str, context: Context) -> None:
+        """Save *context* under *key*: one statement, one commit."""
+        self._database.change(SAVE, row_of(key, context, NAME), key)
+
+    def get(self, key: str) -> Context:
+        """Return what was saved under *key*, or an empty context."""
+        return self.get_many((key,)).get(key) or Context()
+
+    def key(self, task: Task) -> str:
+        """Return ``<workflow_id>-<task_id>``."""
+        return default_key(task)
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Context]:
+        """Return the contexts of those *keys* that exist."""
+        rows = []
+        for start in range(0, len(keys), BATCH):
+            some = keys[start : start + BATCH]
+            with self._database.use(some[0] if len(keys) == 1 else None) as connection:
+                rows += connection.execute(f"{READ}({','.join('?' * len(some))})", some).fetchall()
+        return {row[0]: context_of(row, NAME, self._database.path) for row in rows}
+
+    def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Save all of *items* in one commit."""
+        rows = [row_of(key, context, NAME) for key, context in items]
+        with self._database.transaction() as connection:
+            connection.executemany(SAVE, rows)
+
+    def delete(self, key: str) -> bool:
+        """Remove *key*; return whether it was there."""
+        return self._database.change(DELETE, (key,), key) > 0
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove every key that starts with *prefix*; return how many there were."""
+        needs_prefix(prefix)
+        return self._database.change(f"delete from dotflow_contexts {STARTS}", (prefix,))
+
+    def list_keys(self, prefix: str = "") -> Iterable[str]:
+        """Return the keys that start with *prefix*."""
+        with self._database.use() as connection:
+            found = connection.execute(f"select key from dotflow_contexts {STARTS}", (prefix,)).fetchall()
+        return [key for (key,) in found]
+
+    def clear(self, workflow_id: Any) -> None:
+        """Remove the keys of *workflow_id*, and no others."""
+        known = str(workflow_id)
+        with self._database.transaction() as connection:
+            found = connection.execute(f"select key from dotflow_contexts {STARTS}", (f"{known}-",)).fetchall()
+            connection.executemany(DELETE, [row for row in found if workflow_of(row[0]) == known])
+
+    def create(self, key: str, context: Context) -> bool:
+        """Save *context* if *key* is absent; return whether it was."""
+        return self._database.change(CREATE, row_of(key, context, NAME), key) > 0
+
+    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
+        """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
+        with self._database.transaction(key) as connection:
+            row = connection.execute(f"{READ}(?)", (key,)).fetchone()
+            found = context_of(row, NAME, self._database.path) if row else Context()
+            if found.storage != expected:
+                return False
+            connection.execute(SAVE, row_of(key, swapped(found, new), NAME))
+            return True
+
+    def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
+        """Become the one leader of *workflow_id*, by a file in the folder ``<path>-locks``."""
+        try:
+            return lead(f"{self._database.path}-locks", workflow_id, wait)
+        except OSError as error:
+            raise self._database.blame(error) from error
+
+    def healthcheck(self) -> None:
+        """Raise if the file cannot be written."""
+        with self._database.transaction():
+            pass
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        self._database.close()
