@@ -27,6 +27,7 @@ LAYERS = {
     "dotflow.core.module": VALUES,
     "dotflow.core.codec": VALUES,
     "dotflow.core.record": VALUES,
+    "dotflow.core.wake": VALUES,
     "dotflow.abc": CONTRACTS,
     "dotflow.core.plan": ENGINE,
     "dotflow.core.run": ENGINE,

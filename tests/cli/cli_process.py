@@ -126,7 +126,7 @@ def started():
     workflow.start()
     return workflow
 
-def listener_breaks():
+def chatting():
     return flow(chatty, chatty)
 
 def returns_nothing():

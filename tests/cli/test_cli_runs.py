@@ -11,6 +11,7 @@ import sys
 import pytest
 from cli_process import Command, environment
 
+LINE_ENDS = re.compile(r"\n|\x1b\[2K|\x1b\[1A")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 GRACE = "import dotflow.cli.interruption as it; from dotflow.main import main; it.GRACE, it.LAST_GRACE = {}, {}; main()"
@@ -237,7 +238,7 @@ def test_picture_fits_the_window(command: Command, columns: int) -> None:
     assert process.end() == 1
     assert "\x1b[?25h" in process.text
     drawn = process.text.partition("failed: 1 of 3")[0]
-    lines = [ESCAPES.sub("", line) for line in drawn.split("\n")]
+    lines = [ESCAPES.sub("", line) for line in LINE_ENDS.split(drawn)]
     assert max(map(len, lines)) <= columns
     final = lines[-5:-1]
     assert [line.split()[:2] for line in final[:3]] == [["✔", "first"], ["✘", "bad"], ["○", "second"]]
@@ -267,7 +268,7 @@ def test_picture_escapes_names(command: Command) -> None:
 
 def test_picture_leaves_room_for_what_steps_print(command: Command) -> None:
     """A step's own lines stay above the table."""
-    process = command.on_terminal("start", "-w", "flows:listener_breaks")
+    process = command.on_terminal("start", "-w", "flows:chatting")
 
     assert process.end() == 0
     assert ESCAPES.sub("", process.text).count("a word of the step") == 2
@@ -366,3 +367,39 @@ def test_busy_workflow(command: Command) -> None:
     assert "is being run by process" in done.stderr
     assert "Traceback" not in done.stderr
     assert waited.returncode == 0, waited.stderr
+
+
+def test_schedule_interrupts_after_the_grace_time(command: Command) -> None:
+    """A tick that needs longer than the grace time does not keep the schedule alive."""
+    process = command.python(
+        "import dotflow.core.ticking as it; from dotflow.main import main; it.GRACE = 0.3; main()",
+        *("schedule", "-w", "flows:napping", "--every", "60"),
+    )
+    process.until("asleep")
+    process.signal(signal.SIGTERM)
+
+    assert process.end() == 143
+    assert "paused     sleepy" in process.text
+
+
+def test_schedule_of_background_runs_ends(command: Command) -> None:
+    """A run in the background that a signal leaves behind is stopped, and what completes is saved."""
+    process = command.begin("schedule", "-w", "flows:napping_briefly", "-m", "background", "--every", "60")
+    process.until("asleep")
+    process.signal(signal.SIGTERM)
+
+    assert process.end() == 143
+    assert command.marks() == ["brief"]
+    assert "completed  brief" in process.text
+
+
+def test_storage_that_cannot_be_used(command: Command) -> None:
+    """A storage that fails before anything ran is a line, and exit code 1."""
+    (command.folder / "taken.db").write_text("this is no database, but it is long enough to look like one" * 20)
+
+    done = command("start", "-s", "flows:first", "-o", "sqlite", "-p", "taken.db")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+    assert command.marks() == []

@@ -141,10 +141,12 @@ def schedule(mode: str, keep_going: bool, wait: float, every: float | None, **wi
 def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -> int:
     """Run *command*; errors of the user's own code are shown as they are."""
     from dotflow.cli.target import UserError, Wish, as_text
+    from dotflow.core.wake import Wake
 
     asked: Wish = Wish(**wish)
     try:
-        return command(asked, **options)
+        with Wake():
+            return command(asked, **options)
     except UserError as error:
         complain(f"Error while {error.doing}:\n{as_text(error)}")
         return USAGE if isinstance(error.__cause__, (ConfigurationError, ImportModuleError)) else FAILED

@@ -40,6 +40,7 @@ STYLES: dict[TypeStatus, tuple[str, str, str]] = {
     TypeStatus.FAILED: ("✘", "x", "red"),
 }
 NARROW = 50  # columns below which the symbol alone tells the status
+SHARE = 0.05  # of the time, at most, goes into drawing
 LINES_BESIDE = 3  # of the window: summary, notice, and the line of the prompt
 
 
@@ -50,6 +51,8 @@ class Picture:
         self._screen = Screen(self._redraw)
         self._console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, force_terminal=True)
         self._live: Live | None = None
+        self._drawn: RenderableType = ""
+        self._next = 0.0
         self._plain = not (self._console.encoding or "").lower().startswith("utf")
         if self._plain and isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -75,7 +78,14 @@ class Picture:
             silence(sys.__stdout__ or sys.stdout)
 
     def draw(self) -> RenderableType:
-        """Return the picture as it is now."""
+        """Return the picture as it is now; of a very long workflow, as it was a moment ago."""
+        began = time.monotonic()
+        if began >= self._next or self._screen.took is not None:
+            self._drawn = self._draw()
+            self._next = began + (time.monotonic() - began) / SHARE
+        return self._drawn
+
+    def _draw(self) -> RenderableType:
         tasks = self._screen.tasks
         shown = self._chosen(tasks)
         table = Table.grid(padding=(0, 1), expand=True)

@@ -72,7 +72,7 @@ def program() -> list[str]:
     """Return how this program was started."""
     if Path(sys.argv[0]).name == "__main__.py":
         return [shortest(sys.executable), "-m", "dotflow"]
-    return [shortest(sys.argv[0])]
+    return [shortest(sys.argv[0])] if os.path.isfile(sys.argv[0]) else ["dotflow"]
 
 
 def shortest(program: str) -> str:

@@ -99,13 +99,13 @@ def run_scheduled(wish: Wish, *, every: float | None, **options: Any) -> int:
     scheduler = None if every is None else SchedulerInterval(every)
     with Interruption(raw_write, lambda: None) as signals:
         try:
-            target = build(wish, scheduler)
+            target = build(wish)
         except KeyboardInterrupt:
             write(sys.stderr, f"{ended_by(signals.number)} before anything ran")
             return signals.exit_code
     config = target.workflow.config
-    if every is not None:
-        config.scheduler = SchedulerInterval(every)
+    if scheduler is not None:
+        config.scheduler = scheduler
     elif isinstance(config.scheduler, SchedulerDefault):
         raise ConfigurationError(
             f"{wish.workflow!r} has no scheduler: add --every SECONDS, or set Config(scheduler=...)"

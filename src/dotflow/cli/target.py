@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from dotflow.abc.scheduler import Scheduler
-
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 LOADERS = ("<frozen importlib", f"{os.sep}importlib{os.sep}__init__.py")
 
@@ -80,7 +78,7 @@ def prepare_path() -> None:
         sys.path.insert(0, here)
 
 
-def build(wish: Wish, scheduler: Scheduler | None = None) -> Target:
+def build(wish: Wish) -> Target:
     """Return the workflow that *wish* describes.
 
     Raises:
@@ -92,7 +90,7 @@ def build(wish: Wish, scheduler: Scheduler | None = None) -> Target:
         os.environ["WORKFLOW_ID"] = wish.workflow_id  # a factory takes it from there
     prepare_path()
     if wish.step is not None:
-        made = from_step(wish.step, wish, scheduler)
+        made = from_step(wish.step, wish)
     else:
         made = from_factory(str(wish.workflow), wish.workflow_id)
     outside = str(made.workflow_id) == os.environ.get("WORKFLOW_ID")
@@ -131,14 +129,14 @@ def check_resume(target: Target) -> None:
         )
 
 
-def from_step(path: str, wish: Wish, scheduler: Scheduler | None) -> DotFlow:
+def from_step(path: str, wish: Wish) -> DotFlow:
     """Return a workflow of one step."""
     from dotflow.cli.choice import make_storage
 
     step = found(path)
     extra = {} if wish.callback is None else {"callback": found(wish.callback)}
     storage = None if wish.storage is None else make_storage(wish.storage, wish.path)
-    workflow = DotFlow(Config(storage=storage, scheduler=scheduler), workflow_id=wish.workflow_id)
+    workflow = DotFlow(Config(storage=storage), workflow_id=wish.workflow_id)
     workflow.task.add(step=step, initial_context=wish.initial_context, **extra)
     return workflow
 
@@ -188,7 +186,13 @@ def found(path: str) -> Any:
     if module.endswith(".py") or "/" in module or os.sep in module:
         name = module.removesuffix(".py").replace(os.sep, "/").strip("./").replace("/", ".")
         raise ImportModuleError(path, f"expected a module, not a file; did you mean '{name}:{rest or 'name'}'?")
-    return of_user(f"importing {path!r}", load, path)
+    try:
+        return of_user(f"importing {path!r}", load, path)
+    except UserError as error:
+        cause = error.__cause__
+        if isinstance(cause, (ImportError, ValueError)) and cause.__traceback__ is None:  # no code of the user's ran
+            raise ImportModuleError(path, str(cause)) from None
+        raise
 
 
 def of_user(doing: str, call: Callable[..., Any], *args: Any) -> Any:

@@ -188,10 +188,13 @@ class Action(Generic[P, R]):
             found = getattr(found, part, None)
         if found is self:
             return name
-        return _rebuild, (self.__dict__.get("func"), tuple(self.policy))
+        func = self.__dict__.get("func")
+        return _rebuild, (func, tuple(self.policy), getattr(getattr(func, "__code__", None), "co_filename", None))
 
 
-def _rebuild(func: Any, policy: tuple[Any, ...]) -> Action[..., Any]:
+def _rebuild(func: Any, policy: tuple[Any, ...], filename: str | None) -> Action[..., Any]:
+    if filename is not None and func.__code__.co_filename != filename:  # cloudpickle leaves it out; tracebacks need it
+        func.__code__ = func.__code__.replace(co_filename=filename)
     step: Action[..., Any] = Action(func)
     step.policy = Policy(*policy)
     return step

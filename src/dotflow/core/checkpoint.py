@@ -202,8 +202,8 @@ class Checkpoint:
             return None
         return FEW_PAUSES[tries]
 
-    def _blame(self, error: Exception, key: str | None) -> StorageError:
-        if isinstance(error, StorageError):
+    def _blame(self, error: Exception, key: str | None) -> DotflowError:
+        if isinstance(error, DotflowError):
             return error
         return StorageError(f"{type(error).__name__}: {error}", provider=self._name, key=key)
 

@@ -11,9 +11,11 @@ of a value that share one object come back as two equal objects.
 
 from __future__ import annotations
 
+import binascii
 import enum
 import functools
-import json
+import importlib
+import io
 import math
 import sys
 import threading
@@ -34,11 +36,11 @@ MARK = "__dotflow__"
 VERSION = 1
 MODES = ("safe", "pickle", "signed")
 DEEPEST = 200
-HUGE = 1 << 2048  # an int of more digits may fail in json, whatever sys.set_int_max_str_digits says
+HUGE = 1 << 2048  # json may fail on more digits than this, whatever sys.set_int_max_str_digits says
 ATOMS = {bool, type(None)}
-PLAIN = {*ATOMS, int, float, str, list, dict}
+SCALARS = {*ATOMS, int, float, str}
+PLAIN = {*SCALARS, list, dict}
 AGAIN = "run it again with start(resume=False)"
-PLAIN_KIND = "plain JSON passes as it is"
 
 _custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
 _custom_names: dict[str, tuple[type, Callable[[Any], Any]]] = {}
@@ -72,7 +74,7 @@ def register_codec(
         ConfigurationError: *kind* is plain JSON, or another class has the name.
     """
     if kind in PLAIN:
-        raise ConfigurationError(f"register_codec({kind.__name__}) has no effect: {PLAIN_KIND}")
+        raise ConfigurationError(f"register_codec({kind.__name__}) has no effect: plain JSON passes as it is")
     name = name or _name(kind)
     known = _custom_names.get(name)
     if known is not None and _name(known[0]) != _name(kind):
@@ -97,24 +99,26 @@ class Codec:
     def __init__(self, mode: str = "safe", *, key: bytes | None = None, types: Iterable[type] = ()) -> None:
         if mode not in MODES:
             raise ConfigurationError(f"codec={mode!r} is not a mode; use one of {', '.join(MODES)}")
-        self._key = _secret(key) if mode == "signed" else None
-        if key is not None and self._key is None:
+        if key is not None and mode != "signed":
             raise ConfigurationError(f"codec={mode!r} signs nothing, so key= has no effect; use 'signed'")
+        self._key = _secret(key) if mode == "signed" else None
+        self._seal_name = "check" if self._key is None else "sig"
         self._pickles = mode != "safe"
         self._types: dict[str, type] = {}
         self._steps: weakref.WeakSet[Action[..., Any]] = weakref.WeakSet()
         self._spaces: dict[int, dict[str, Any]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for kind in types:
             if not isinstance(kind, type) or not _is_data(kind):
-                raise ConfigurationError(
-                    f"types= takes enums, dataclasses, NamedTuples and pydantic models, got {kind!r}; "
-                    "use register_codec for other types"
-                )
+                expected = "enums, dataclasses, NamedTuples and pydantic models (register_codec takes others)"
+                raise ConfigurationError(f"types= takes {expected}, got {kind!r}")
             self._admit([kind])
 
     def learn(self, step: Action[..., Any]) -> None:
-        """Accept the data types that the code of *step* can name: in its module, closure and annotations."""
+        """Accept the data types that the code of *step* can name: in its module, closure and annotations.
+
+        They are looked for when the first data class is met; *step* is not kept alive until then.
+        """
         with self._lock:
             self._steps.add(step)
 
@@ -130,21 +134,20 @@ class Codec:
         Raises:
             ResultNotStorable: with the path inside *value*, its type and what to do.
         """
+        passes = self._key is None and value is not None and not _is_envelope(value)
         if keeps_objects:
-            odd = value is None or self._key is not None or isinstance(value, Kept) or _is_envelope(value)
-            return Kept(value) if odd else value
-        if self._key is None and value is not None and not _is_envelope(value) and _is_plain(value):
+            return value if passes and not isinstance(value, Kept) else Kept(value)
+        if passes and _is_plain(value):
             return value
         path: list[Any] = []
         try:
             tree = self._tree(value, path)
-            return {MARK: VERSION, "value": tree, "check" if self._key is None else "sig": self._seal(tree, bind)}
+            return {MARK: VERSION, "value": tree, self._seal_name: self._seal(tree, bind)}
         except DotflowError:
             raise
         except Exception as error:  # a method of a user's class or codec (ADR 0010)
-            raise ResultNotStorable(
-                f"{_where(path)} cannot be kept: {type(error).__name__} while encoding it"
-            ) from error
+            what = f"{_where(path)} cannot be kept: {type(error).__name__} while encoding it"
+            raise ResultNotStorable(what) from error
 
     def decode(self, raw: Any, *, bind: str = "") -> Any:
         """Return the value that ``encode`` was given with the same *bind*.
@@ -164,11 +167,14 @@ class Codec:
         except DotflowError:
             raise
         except Exception as error:  # a method of a user's class or codec (ADR 0010)
-            raise CorruptCheckpoint(f"its value cannot be rebuilt ({type(error).__name__}); {AGAIN}") from error
+            what = f"its value cannot be rebuilt ({type(error).__name__}): a class may have changed; {AGAIN}"
+            raise CorruptCheckpoint(what) from error
 
     # -- envelopes ----------------------------------------------------------------------------------------
 
     def _seal(self, tree: Any, bind: str) -> str:
+        import json
+
         text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
         data = f"{VERSION}:{len(bind)}:{bind}:{text}".encode("utf-8", "surrogatepass")
         if self._key is None:
@@ -182,24 +188,22 @@ class Codec:
     def _check(self, raw: dict[str, Any], bind: str) -> None:
         import hmac
 
-        version, seal = raw.get(MARK), "check" if self._key is None else "sig"
-        if type(version) is int and version != VERSION:
-            raise CorruptCheckpoint(
-                f"its envelope has version {version}, this dotflow reads {VERSION}; upgrade or {AGAIN}"
-            )
-        if type(version) is int and len(raw) == 3 and seal not in raw and ("check" in raw or "sig" in raw):
-            told = "is signed: use Config(codec='signed') and its key" if seal == "check" else "is not signed"
-            raise CorruptCheckpoint(f"its envelope {told}, or {AGAIN}")
-        if type(version) is not int or len(raw) != 3 or "value" not in raw or type(raw.get(seal)) is not str:
+        version, seal = raw.get(MARK), raw.get(self._seal_name)
+        if type(version) is not int or len(raw) != 3 or "value" not in raw:
             raise CorruptCheckpoint(f"its envelope is damaged; {AGAIN}")
-        if not hmac.compare_digest(self._seal(raw["value"], bind).encode(), raw[seal].encode("utf-8", "replace")):
-            raise CorruptCheckpoint(f"its {seal} does not match: it was changed, or belongs to another task; {AGAIN}")
+        if version != VERSION:
+            raise CorruptCheckpoint(f"its envelope has version {version}, not {VERSION}: upgrade dotflow, or {AGAIN}")
+        if type(seal) is not str:
+            told = f"no {self._seal_name!r}: it was damaged, or written with another Config(codec=...)"
+            raise CorruptCheckpoint(f"its envelope has {told}; set that again, or {AGAIN}")
+        if not hmac.compare_digest(self._seal(raw["value"], bind).encode(), seal.encode("utf-8", "replace")):
+            raise CorruptCheckpoint(f"its {self._seal_name!r} does not match: it was changed, or moved; {AGAIN}")
 
     # -- trees --------------------------------------------------------------------------------------------
 
-    def _tree(self, value: Any, path: list[Any], field: bool = False) -> Any:
+    def _tree(self, value: Any, path: list[Any], fields: bool = False) -> Any:
         kind = type(value)
-        if kind in PLAIN and kind is not list and kind is not dict and _is_plain(value):
+        if kind in SCALARS and _is_plain(value):
             return value
         if len(path) > DEEPEST:
             raise ResultNotStorable(f"{_where(path)} is deeper than {DEEPEST} levels, or contains itself")
@@ -213,7 +217,7 @@ class Codec:
         if kind is dict and MARK not in value and _is_plain_keys(value):
             tree = {}
             for key, item in value.items():
-                path.append((key,) if field else key)
+                path.append((key,) if fields else key)
                 tree[key] = self._tree(item, path)
                 path.pop()
             return tree
@@ -222,41 +226,38 @@ class Codec:
     def _pairs(self, value: dict[Any, Any], path: list[Any]) -> list[Any]:
         flat: list[Any] = []
         for key, item in value.items():
-            path.append(key if type(key) in (str, int) else type(key))
+            path.append(key if type(key) in (str, int) and _is_plain(key) else type(key))
             flat += (self._tree(key, path), self._tree(item, path))
             path.pop()
         return flat
 
     def _special(self, value: Any, kind: type, path: list[Any]) -> Any:
-        why = ""
+        why = "which JSON cannot keep: allow pickle with Config(codec='pickle') or 'signed'"
+        name, tag = _name(kind), _tag_of(kind)
         try:
             if kind in _custom:
                 name, encode = _custom[kind]
                 return {MARK: "custom", "of": name, "v": self._tree(encode(value), path)}
-            tag = _tag_of(kind)
             if tag is not None:
-                simple = _KNOWN[tag][1]
-                v = self._pairs(value, path) if simple is _flat else self._tree(simple(value), path, True)
+                simpler = _KNOWN[tag][1]
+                v = self._pairs(value, path) if simpler is None else self._tree(simpler(value), path, True)
                 return {MARK: tag, "v": v}
+            if _is_data(kind) and self._find(name, kind) is not None:
+                return {MARK: "data", "of": name, "v": self._tree(_fields(value), path, True)}
             if _is_data(kind):
-                if self._find(_name(kind), kind) is not None:
-                    return {MARK: "data", "of": _name(kind), "v": self._tree(_fields(value), path, True)}
-                why = "a class that the step's module does not name: import it there, give Config(types=[...])"
+                why = f"a class that no step's module names: import it there, give Config(types=[{kind.__name__}])"
         except Cannot as error:
-            why = f"{error}: return something simpler"
+            why = f"{error}: return something simpler, allow pickle with Config(codec='pickle') or 'signed'"
         if self._pickles:
             import pickle
 
             return {MARK: "pickle", "v": self._tree(pickle.dumps(value, protocol=5), path)}
-        why = (
-            why or "which JSON cannot keep: return something simpler, allow it with Config(codec='pickle') or 'signed'"
-        )
-        raise ResultNotStorable(f"{_where(path)} is of type {_name(kind)}, {why}, or teach it with register_codec()")
+        raise ResultNotStorable(f"{_where(path)} is of type {name}, {why}, or use register_codec({kind.__name__}, ...)")
 
     def _value(self, tree: Any) -> Any:
         if type(tree) is list:
             items = []
-            for item in tree:
+            for item in tree:  # a comprehension is one more frame per level
                 items.append(self._value(item))
             return items
         if type(tree) is not dict:
@@ -266,35 +267,24 @@ class Codec:
             for key, item in tree.items():
                 plain[key] = self._value(item)
             return plain
-        tag, of, v = tree[MARK], tree.get("of"), self._value(tree["v"])
+        tag, of, v = tree[MARK], tree.get("of", ""), self._value(tree["v"])
         if tag == "data":
-            return _build(self._known(self._find(of), "class", of), v)
+            return _build(_known(self._find(of), "class", of), v)
         if tag == "custom":
-            return self._known(_custom_names.get(of), "codec", of)[1](v)
+            return _known(_custom_names.get(of), "codec", of)[1](v)
         if tag == "pickle":
             if not self._pickles:
-                raise CorruptCheckpoint(
-                    f"it holds a pickle: allow it with Config(codec='pickle') or 'signed', or {AGAIN}"
-                )
+                raise CorruptCheckpoint(f"it holds a pickle: allow that with Config(codec='pickle'), or {AGAIN}")
             import pickle
 
             return pickle.loads(v)
-        row = self._known(_KNOWN.get(tag), "tag", tag)
-        import importlib
-
-        return row[2](getattr(importlib.import_module(row[0]), tag), v)
-
-    def _known(self, found: Any, what: str, name: object) -> Any:
-        if found is None:
-            raise CorruptCheckpoint(
-                f"it names the {what} {str(name)[:80]!r}, which this program does not know: "
-                f"import it in the step's module, register it, or {AGAIN}"
-            )
-        return found
+        module, _, build = _known(_KNOWN.get(tag), "tag", tag)
+        return build(getattr(importlib.import_module(module), tag), v)
 
     # -- classes ------------------------------------------------------------------------------------------
 
-    def _find(self, name: Any, kind: type | None = None) -> type | None:
+    def _find(self, name: str, kind: type | None = None) -> type | None:
+        """The class of that name, if it is known and, when *kind* is given, is *kind*."""
         found = self._types.get(name)
         if found is None or (kind is not None and found is not kind):
             self._scan()
@@ -324,11 +314,44 @@ class Codec:
                 todo += _hints(found)
 
 
-# -- plain JSON -----------------------------------------------------------------------------------------------
+def _secret(key: bytes | None) -> bytes:
+    import os
+
+    found = os.environ.get("DOTFLOW_CODEC_KEY", "").encode("utf-8", "surrogateescape") if key is None else key
+    if not isinstance(found, bytes) or not found:
+        raise ConfigurationError("codec='signed' needs a key: set DOTFLOW_CODEC_KEY, or give key= some bytes")
+    return found
+
+
+def _known(found: Any, what: str, name: object) -> Any:
+    if found is None:
+        told = f"it names the {what} {str(name)[:80]!r}, which this program does not know"
+        raise CorruptCheckpoint(f"{told}: import it in the step's module or register it, or {AGAIN}")
+    return found
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _where(path: list[Any]) -> str:
+    """Render *path*: an int or text is a key, a tuple holds a field, a type stands for a key of that type."""
+    import json
+
+    text = "result"
+    for part in path[:20]:
+        if isinstance(part, tuple):
+            text += f".{part[0]}"
+        else:
+            text += f"[<{part.__name__}>]" if isinstance(part, type) else f"[{json.dumps(part)[:40]}]"
+    return text + "…" * (len(path) > 20)
+
+
+# -- plain JSON -------------------------------------------------------------------------------------------
 
 
 def _is_envelope(raw: Any) -> bool:
-    """Whether *raw* is an envelope, or what a changed byte makes of one."""
+    """Whether *raw* is an envelope, or what one changed byte makes of an envelope."""
     if not isinstance(raw, dict):
         return False
     return MARK in raw or (len(raw) == 3 and "value" in raw and ("check" in raw or "sig" in raw))
@@ -336,26 +359,22 @@ def _is_envelope(raw: Any) -> bool:
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
     kind = type(value)
-    if kind is dict or kind is list:
-        items = value
-        if kind is dict:
-            items = value.values()
-            if not _is_plain_keys(value):
-                return False
-        found = set(map(type, items))
-        if found <= ATOMS:
-            return True
-        if depth >= DEEPEST or not found <= PLAIN:
-            return False
-        for item in items:
-            if not _is_plain(item, depth + 1):
-                return False
-        return True
     if kind is str:
-        return value.isascii() or _is_text(value)
+        return _is_text(value)
     if kind is int:
-        return -HUGE < value < HUGE
-    return math.isfinite(value) if kind is float else kind in ATOMS
+        return -HUGE < value < HUGE  # type: ignore[no-any-return]  # an int
+    if kind is float:
+        return math.isfinite(value)
+    if kind is not dict and kind is not list:
+        return kind in ATOMS
+    items = value if kind is list else value.values()
+    found = set(map(type, items))
+    if depth > DEEPEST or not found <= PLAIN or (kind is dict and not _is_plain_keys(value)):
+        return False
+    bulk = _BULK.get(next(iter(found))) if len(found) == 1 else None
+    if bulk is not None:
+        return bulk(items)
+    return found <= ATOMS or all(_is_plain(item, depth + 1) for item in items)
 
 
 def _is_plain_keys(value: dict[Any, Any]) -> bool:
@@ -370,22 +389,13 @@ def _is_text(text: str) -> bool:
         return False
 
 
-# -- classes --------------------------------------------------------------------------------------------------
+_BULK: dict[type, Callable[[Any], bool]] = {  # what many values of one type must be
+    int: lambda items: bool(min(items) > -HUGE and max(items) < HUGE),
+    float: lambda items: all(map(math.isfinite, items)),
+    str: lambda items: _is_text("".join(items)),
+}
 
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _where(path: list[Any]) -> str:
-    """Render *path*: an int or text is a key, a tuple a field, a type stands for a key of that type."""
-    text = "result"
-    for part in path[:20]:
-        if isinstance(part, tuple):
-            text += f".{part[0]}"
-        else:
-            text += f"[<{part.__name__}>]" if isinstance(part, type) else f"[{json.dumps(part)[:40]}]"
-    return text + "…" * (len(path) > 20)
+# -- data classes -----------------------------------------------------------------------------------------
 
 
 def _is_data(kind: type) -> bool:
@@ -398,20 +408,23 @@ def _is_data(kind: type) -> bool:
 
 
 def _functions(func: Any, depth: int = 0) -> Iterator[kinds.FunctionType]:
-    """The plain functions in a step: wrapped, bound, partial, or methods of a class or object."""
+    """The plain functions in a step: wrapped, bound, partial, or the methods of a class or object."""
     if isinstance(func, kinds.FunctionType):
         yield func
-    if depth < 4:
-        parts = [getattr(func, name, None) for name in ("func", "__func__", "__wrapped__")]
-        for part in [*parts, *(vars(func if isinstance(func, type) else type(func)).values())]:
-            if part is not None and (callable(part) or isinstance(part, (staticmethod, classmethod))):
-                yield from _functions(part, depth + 1)
+        parts = [vars(func).get("__wrapped__")]
+    elif isinstance(func, type):
+        parts = [part for base in func.__mro__[:-1] for part in vars(base).values()]
+    else:
+        parts = [getattr(func, "func", None), getattr(func, "__func__", None), vars(type(func)).get("__call__")]
+    for part in parts if depth < 4 else ():
+        if part is not None:
+            yield from _functions(part, depth + 1)
 
 
 def _hints(found: Any) -> list[Any]:
     try:
         return list(get_type_hints(found).values())
-    except (NameError, TypeError, AttributeError, SyntaxError):  # a name for type checkers only
+    except (NameError, TypeError, AttributeError, SyntaxError):  # a name that only type checkers see
         return []
 
 
@@ -426,7 +439,7 @@ def _cells(func: kinds.FunctionType) -> list[Any]:
 
 
 def _is_field(kind: type, name: str) -> bool:
-    """Whether *name* is part of what an instance is: no caches, nothing that Python itself keeps."""
+    """Whether *name* is part of what an instance is: no cache, nothing that Python keeps for itself."""
     if name.startswith("__") and name.endswith("__"):
         return name.startswith("__pydantic_")
     return not isinstance(getattr(kind, name, None), functools.cached_property)
@@ -455,87 +468,53 @@ def _fields(value: Any) -> Any:
 
 def _build(kind: Any, v: Any) -> Any:
     """Make an instance without calling its class, so that no code of it runs."""
-    if issubclass(kind, enum.Flag):
-        return kind(v)
     if issubclass(kind, enum.Enum):
-        return kind.__members__[v]
+        return kind(v) if issubclass(kind, enum.Flag) else kind.__members__[v]
     if issubclass(kind, tuple):
         v = {**kind._field_defaults, **v}
-        return tuple.__new__(kind, [v.pop(name) for name in kind._fields] + [{}[name] for name in v])
+        if len(v) != len(kind._fields):
+            raise ValueError("other fields")
+        return tuple.__new__(kind, [v[name] for name in kind._fields])
     made = object.__new__(kind)
     for name, item in v.items():
         if not _is_field(kind, name):
             raise ValueError("not a field")
         object.__setattr__(made, name, item)
-    if hasattr(kind, "__dataclass_fields__"):
-        declared = {name: field for name, field in kind.__dataclass_fields__.items() if field.init}
-        declared = {name: field for name, field in declared.items() if field._field_type.name == "_FIELD"}
-    else:
-        declared = kind.model_fields
-    for name, field in declared.items():
+    for name, field in _declared(kind).items():
         if not hasattr(made, name):  # the class has gained a field since
             object.__setattr__(made, name, _default(field))
     return made
+
+
+def _declared(kind: Any) -> dict[str, Any]:
+    if not hasattr(kind, "__dataclass_fields__"):
+        return dict(kind.model_fields)
+    import dataclasses
+
+    return {field.name: field for field in dataclasses.fields(kind) if field.init}
 
 
 def _default(field: Any) -> Any:
     if callable(field.default_factory):
         return field.default_factory()
     if type(field.default).__name__ in ("_MISSING_TYPE", "PydanticUndefinedType"):
-        raise ValueError("no default")
+        raise ValueError("a field without a value")
     return field.default
 
 
-# -- known types ----------------------------------------------------------------------------------------------
+# -- known types ------------------------------------------------------------------------------------------
 
 
 def _tag_of(kind: type) -> str | None:
-    row = _KNOWN.get(kind.__name__)
-    if row is not None and getattr(sys.modules.get(row[0]), kind.__name__, None) is kind:
-        return kind.__name__
+    tag = kind.__name__
+    if tag in _KNOWN and getattr(sys.modules.get(_KNOWN[tag][0]), tag, None) is kind:
+        return tag
     scalar = getattr(sys.modules.get("numpy"), "generic", None)
     return "generic" if scalar is not None and issubclass(kind, scalar) and kind.__module__ == "numpy" else None
 
 
-def _flat(value: Any) -> Any:
-    """Mark the rows of dict types, whose keys and values are listed in turn."""
-    raise NotImplementedError
-
-
-def _call(kind: Any, v: Any) -> Any:
-    return kind(v)
-
-
-def _spread(kind: Any, v: Any) -> Any:
-    return kind(*v)
-
-
-def _named(kind: Any, v: Any) -> Any:
-    return kind(**v)
-
-
-def _paired(kind: Any, v: Any) -> Any:
-    return kind(zip(v[::2], v[1::2], strict=True))
-
-
-def _to_base64(value: Any) -> str:
-    import binascii
-
-    return binascii.b2a_base64(value, newline=False).decode()
-
-
-def _from_base64(kind: Any, v: Any) -> Any:
-    import binascii
-
-    return kind(binascii.a2b_base64(v, strict_mode=True))
-
-
 def _moment(value: Any) -> dict[str, Any]:
     return {"at": value.replace(tzinfo=None, fold=0).isoformat(), "fold": value.fold, "tzinfo": value.tzinfo}
-
-
-def _from_moment(kind: Any, v: Any) -> Any:
-    return kind.fromisoformat(v["at"]).replace(fold=v["fold"], tzinfo=v["tzinfo"])
 
 
 def _zone(value: Any) -> str:
@@ -546,59 +525,53 @@ def _zone(value: Any) -> str:
 
 def _context(value: Any) -> dict[str, Any]:
     parts = {name: getattr(value, name) for name in ("storage", "task_id", "workflow_id", "scheduled_for")}
-    return {**parts, "made": value._made}
+    return {**parts, "_made": value._made}
 
 
-def _from_context(kind: Any, v: Any) -> Any:
-    from dotflow.core.context import make_context
-
-    return make_context(**v)
+def _from_context(kind: Any, v: dict[str, Any]) -> Any:
+    made = kind()
+    for name in ("storage", "task_id", "workflow_id", "scheduled_for", "_made"):
+        setattr(made, name, v[name])
+    return made
 
 
 def _npy(value: Any) -> bytes:
-    import io
-
     import numpy
 
     if value.dtype.hasobject or value.dtype.kind == "T":
-        raise Cannot(f"an array of dtype {value.dtype}")
+        raise Cannot(f"of dtype {value.dtype}")
     buffer = io.BytesIO()
     numpy.lib.format.write_array(buffer, numpy.asanyarray(value), allow_pickle=False)
     return buffer.getvalue()
 
 
 def _from_npy(kind: Any, v: bytes) -> Any:
-    import io
-
     import numpy
 
     array = numpy.lib.format.read_array(io.BytesIO(v), allow_pickle=False)
     return array[()] if kind is numpy.generic else array
 
 
-def _line(column: Any) -> dict[str, Any]:
+def _line(line: Any) -> dict[str, Any]:
     """Take a pandas Series or Index apart."""
     import pandas
 
-    kind, array, freq = column.dtype, column.array, None
-    if isinstance(column, pandas.RangeIndex):
-        return {"range": [column.start, column.stop, column.step], "name": column.name}
+    if isinstance(line, pandas.RangeIndex):
+        return {"range": [line.start, line.stop, line.step], "name": line.name}
+    kind, array = line.dtype, line.array
     if isinstance(kind, pandas.CategoricalDtype):
         data: Any = {"codes": array.codes, "categories": _line(array.categories), "ordered": array.ordered}
-    elif kind == object or isinstance(column, pandas.MultiIndex):
-        data = list(array)
     elif isinstance(kind, pandas.DatetimeTZDtype):
         data = array.asi8
     elif type(kind).__module__.startswith("numpy"):
-        data = column.to_numpy()
+        data = list(array) if kind.hasobject else line.to_numpy()
     else:
         data = [None if gone else item for item, gone in zip(array.tolist(), array.isna(), strict=True)]
-    if isinstance(column, (pandas.DatetimeIndex, pandas.TimedeltaIndex)):
-        freq = column.freqstr
-    return {"data": data, "dtype": str(kind), "name": column.name, "freq": freq}
+    freq = line.freqstr if isinstance(line, (pandas.DatetimeIndex, pandas.TimedeltaIndex)) else None
+    return {"data": data, "dtype": str(kind), "name": line.name, "freq": freq}
 
 
-def _from_line(v: dict[str, Any], index: bool) -> Any:
+def _from_line(v: dict[str, Any], is_index: bool) -> Any:
     import pandas
 
     if "range" in v:
@@ -610,7 +583,7 @@ def _from_line(v: dict[str, Any], index: bool) -> Any:
     elif kind != "object" and (isinstance(data, list) or "," in kind):
         data = pandas.array(data, dtype=kind)
     line = pandas.Series(data, dtype=object if kind == "object" else None, name=v["name"])
-    if index:
+    if is_index:
         line = pandas.Index(line.array, dtype=line.dtype, name=v["name"], tupleize_cols=False)
         if v["freq"] is not None:
             line.freq = v["freq"]
@@ -621,15 +594,15 @@ def _frame(value: Any) -> dict[str, Any]:
     """Take a DataFrame or Series apart, and see that it can be put together again."""
     import pandas
 
-    columns = [value.iloc[:, at] for at in range(value.shape[1])] if value.ndim == 2 else [value]
-    parts = {"lines": [_line(column) for column in columns], "index": _line(value.index), "attrs": value.attrs}
-    if value.ndim == 2:
-        parts["columns"] = _line(value.columns)
-    same = pandas.testing.assert_frame_equal if value.ndim == 2 else pandas.testing.assert_series_equal
+    table = value.ndim == 2
+    columns = [value.iloc[:, at] for at in range(value.shape[1])] if table else [value]
+    same = pandas.testing.assert_frame_equal if table else pandas.testing.assert_series_equal
     try:
+        parts = {"lines": [_line(column) for column in columns], "index": _line(value.index), "attrs": value.attrs}
+        parts["columns"] = _line(value.columns) if table else None
         same(_from_frame(type(value), parts), value, check_exact=True)
     except (AssertionError, TypeError, ValueError, AttributeError, NotImplementedError):
-        raise Cannot("with an index or dtype that only pickle keeps (reset_index() or astype() helps)") from None
+        raise Cannot("with an index or dtype that has no plain form (reset_index() or astype() helps)") from None
     return parts
 
 
@@ -637,56 +610,57 @@ def _from_frame(kind: Any, v: dict[str, Any]) -> Any:
     lines, index = [_from_line(line, False) for line in v["lines"]], _from_line(v["index"], True)
     for line in lines:
         line.index = index
-    made = lines[0] if "columns" not in v else kind(dict(enumerate(lines)), index=index)
-    if "columns" in v:
+    if v["columns"] is None:
+        made = lines[0]
+    else:
+        made = kind(dict(enumerate(lines)), index=index)
         made.columns = _from_line(v["columns"], True)
     made.attrs = v["attrs"]
     return made
 
 
-def _stamp(value: Any) -> dict[str, Any]:
-    return {"at": value.asm8, "tzinfo": getattr(value, "tzinfo", None)}
+def _from_stamp(kind: Any, v: list[Any]) -> Any:
+    made, zone = kind(v[0]), v[1]
+    return made if zone is None else made.tz_localize("UTC").tz_convert(zone)
 
 
-def _from_stamp(kind: Any, v: dict[str, Any]) -> Any:
-    made = kind(v["at"])
-    return made if v["tzinfo"] is None else made.tz_localize("UTC").tz_convert(v["tzinfo"])
+_AS_LIST = (list, lambda kind, v: kind(v))
+_AS_TEXT = (str, lambda kind, v: kind(v))
+_AS_PAIRS = (None, lambda kind, v: kind(dict(zip(v[::2], v[1::2], strict=True))))
+_AS_BASE64 = (
+    lambda value: binascii.b2a_base64(value, newline=False).decode(),
+    lambda kind, v: kind(binascii.a2b_base64(v, strict_mode=True)),
+)
+_AS_SLICE = (lambda value: [value.start, value.stop, value.step], lambda kind, v: kind(*v))
+_AS_MOMENT = (_moment, lambda kind, v: kind.fromisoformat(v["at"]).replace(fold=v["fold"], tzinfo=v["tzinfo"]))
 
-
-# Tag, which is the name of the type: its module, what makes it simpler, and what makes it again.
-_KNOWN: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
-    "dict": ("builtins", _flat, _paired),
-    "tuple": ("builtins", list, _call),
-    "set": ("builtins", list, _call),
-    "frozenset": ("builtins", list, _call),
-    "bytes": ("builtins", _to_base64, _from_base64),
-    "bytearray": ("builtins", _to_base64, _from_base64),
+# Tag, which is the name of the type: its module, what makes it simpler (pairs if None), what makes it again.
+_KNOWN: dict[str, tuple[str, Callable[[Any], Any] | None, Callable[[Any, Any], Any]]] = {
+    **dict.fromkeys(("tuple", "set", "frozenset"), ("builtins", *_AS_LIST)),
+    **dict.fromkeys(("bytes", "bytearray"), ("builtins", *_AS_BASE64)),
+    **dict.fromkeys(("range", "slice"), ("builtins", *_AS_SLICE)),
+    "dict": ("builtins", *_AS_PAIRS),
     "str": ("builtins", lambda v: v.encode("utf-8", "surrogatepass"), lambda _, v: v.decode("utf-8", "surrogatepass")),
     "int": ("builtins", hex, lambda kind, v: kind(v, 16)),
     "float": ("builtins", float.hex, lambda kind, v: kind.fromhex(v)),
-    "complex": ("builtins", lambda v: [v.real, v.imag], _spread),
-    "range": ("builtins", lambda v: [v.start, v.stop, v.step], _spread),
-    "slice": ("builtins", lambda v: [v.start, v.stop, v.step], _spread),
-    "OrderedDict": ("collections", _flat, _paired),
-    "Counter": ("collections", _flat, lambda kind, v: kind(dict(zip(v[::2], v[1::2], strict=True)))),
-    "deque": ("collections", lambda v: {"iterable": list(v), "maxlen": v.maxlen}, _named),
+    "complex": ("builtins", lambda v: [v.real, v.imag], lambda kind, v: kind(*v)),
+    **dict.fromkeys(("OrderedDict", "Counter"), ("collections", *_AS_PAIRS)),
+    "deque": ("collections", lambda v: {"iterable": list(v), "maxlen": v.maxlen}, lambda kind, v: kind(**v)),
+    **dict.fromkeys(("datetime", "time"), ("datetime", *_AS_MOMENT)),
     "date": ("datetime", lambda v: v.isoformat(), lambda kind, v: kind.fromisoformat(v)),
-    "datetime": ("datetime", _moment, _from_moment),
-    "time": ("datetime", _moment, _from_moment),
-    "timedelta": ("datetime", lambda v: [v.days, v.seconds, v.microseconds], _spread),
-    "timezone": ("datetime", lambda v: list(v.__getinitargs__()), _spread),
-    "ZoneInfo": ("zoneinfo", _zone, _call),
-    "Decimal": ("decimal", str, _call),
-    "Fraction": ("fractions", lambda v: [v.numerator, v.denominator], _spread),
-    "UUID": ("uuid", str, _call),
-    **dict.fromkeys(("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"), ("pathlib", str, _call)),
+    "timedelta": ("datetime", lambda v: [v.days, v.seconds, v.microseconds], lambda kind, v: kind(*v)),
+    "timezone": ("datetime", lambda v: list(v.__getinitargs__()), lambda kind, v: kind(*v)),
+    "ZoneInfo": ("zoneinfo", _zone, lambda kind, v: kind(v)),
+    "Decimal": ("decimal", *_AS_TEXT),
+    "Fraction": ("fractions", lambda v: [v.numerator, v.denominator], lambda kind, v: kind(*v)),
+    "UUID": ("uuid", *_AS_TEXT),
+    **dict.fromkeys(("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"), ("pathlib", *_AS_TEXT)),
     "Context": ("dotflow.core.context", _context, _from_context),
-    "ndarray": ("numpy", _npy, _from_npy),
-    "generic": ("numpy", _npy, _from_npy),
-    "DataFrame": ("pandas", _frame, _from_frame),
-    "Series": ("pandas", _frame, _from_frame),
-    "Timestamp": ("pandas", _stamp, _from_stamp),
-    "Timedelta": ("pandas", _stamp, _from_stamp),
-    "NaTType": ("pandas._libs.tslibs.nattype", lambda _: [], lambda *_: sys.modules["pandas"].NaT),
-    "NAType": ("pandas._libs.missing", lambda _: [], lambda *_: sys.modules["pandas"].NA),
+    **dict.fromkeys(("ndarray", "generic"), ("numpy", _npy, _from_npy)),
+    **dict.fromkeys(("DataFrame", "Series"), ("pandas", _frame, _from_frame)),
+    "Timestamp": ("pandas", lambda v: [v.asm8, v.tzinfo], _from_stamp),
+    "Timedelta": ("pandas", lambda v: v.asm8, lambda kind, v: kind(v)),
+    "Period": ("pandas", lambda v: {"ordinal": v.ordinal, "freq": v.freqstr}, lambda kind, v: kind(**v)),
+    "NaTType": ("pandas._libs.tslibs.nattype", lambda _: 0, lambda *_: sys.modules["pandas"].NaT),
+    "NAType": ("pandas._libs.missing", lambda _: 0, lambda *_: sys.modules["pandas"].NA),
 }

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dotflow.abc.executor import Executor
-from dotflow.abc.log import Log
-from dotflow.abc.metrics import Metrics
-from dotflow.abc.notify import Notify
-from dotflow.abc.scheduler import Scheduler
-from dotflow.abc.server import Server
-from dotflow.abc.storage import Storage
-from dotflow.abc.tracer import Tracer
 from dotflow.core.exception import NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dotflow.abc.executor import Executor
+    from dotflow.abc.log import Log
+    from dotflow.abc.metrics import Metrics
+    from dotflow.abc.notify import Notify
+    from dotflow.abc.scheduler import Scheduler
+    from dotflow.abc.server import Server
+    from dotflow.abc.storage import Storage
+    from dotflow.abc.tracer import Tracer
     from dotflow.core.codec import Codec
 
-CONTRACTS: dict[str, type] = {
-    "storage": Storage,
-    "notify": Notify,
-    "log": Log,
-    "server": Server,
-    "scheduler": Scheduler,
-    "tracer": Tracer,
-    "metrics": Metrics,
-    "executor": Executor,
+# Name of the argument, and of the contract in ``dotflow.abc.<argument>``, in the order of the arguments.
+CONTRACTS = {
+    "storage": "Storage",
+    "notify": "Notify",
+    "log": "Log",
+    "server": "Server",
+    "scheduler": "Scheduler",
+    "tracer": "Tracer",
+    "metrics": "Metrics",
+    "executor": "Executor",
 }
 
 
@@ -71,29 +72,52 @@ class Config:
         types: Iterable[type] = (),
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
-        for (name, contract), provider in zip(CONTRACTS.items(), given, strict=True):
-            if provider is not None and not isinstance(provider, contract):
-                raise NotCallableObject(
-                    f"Config({name}=...)",
-                    expected=f"an instance of {contract.__module__}.{contract.__name__}",
-                    given=provider,
-                    hint=f"inherit from {contract.__name__}",
-                )
-        self.storage: Storage = storage if storage is not None else _default("StorageDefault")
-        self.notify: Notify = notify if notify is not None else _default("NotifyDefault")
-        self.log: Log = log if log is not None else _default("LogDefault", output="logger")
-        self.server: Server = server if server is not None else _default("ServerDefault")
-        self.scheduler: Scheduler = scheduler if scheduler is not None else _default("SchedulerDefault")
-        self.tracer: Tracer = tracer if tracer is not None else _default("TracerDefault")
-        self.metrics: Metrics = metrics if metrics is not None else _default("MetricsDefault")
-        self.executor = executor
+        for name, provider in zip(CONTRACTS, given, strict=True):
+            if provider is not None:
+                setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
 
+    storage: Storage
+    notify: Notify
+    log: Log
+    server: Server
+    scheduler: Scheduler
+    tracer: Tracer
+    metrics: Metrics
+    executor: Executor | None
 
-def _default(name: str, **kwargs: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        """Make a default provider when it is first asked for: most runs need few of them."""
+        if name not in CONTRACTS:
+            raise AttributeError(f"Config has no {name!r}; it has {', '.join(CONTRACTS)}")
+        provider = None if name == "executor" else _default(name)
+        setattr(self, name, provider)
+        return provider
+
+    def given(self, name: str) -> bool:
+        """Whether that provider was set, or has been made."""
+        return name in vars(self)
+
+
+def _checked(name: str, provider: object) -> object:
+    import importlib
+
+    contract = getattr(importlib.import_module(f"dotflow.abc.{name}"), CONTRACTS[name])
+    if not isinstance(provider, contract):
+        raise NotCallableObject(
+            f"Config({name}=...)",
+            expected=f"an instance of dotflow.abc.{name}.{CONTRACTS[name]}",
+            given=provider,
+            hint=f"inherit from {CONTRACTS[name]}",
+        )
+    return provider
+
+
+def _default(name: str) -> Any:
     import dotflow.providers
 
-    return getattr(dotflow.providers, name)(**kwargs)
+    kind = getattr(dotflow.providers, f"{CONTRACTS[name]}Default")
+    return kind(output="logger") if name == "log" else kind()
 
 
 def _codec(mode: str, types: Iterable[type]) -> Codec:

@@ -116,6 +116,8 @@ class Dispatcher:
 
     def _connect(self, config: Config) -> None:
         for name, kinds, call in ROUTES:
+            if name != "log" and not config.given(name):
+                continue  # a default: it does nothing
             provider = getattr(config, name)
             if getattr(provider, "silent", False) or (kinds is INFORMED and getattr(provider, "quiet", False)):
                 continue

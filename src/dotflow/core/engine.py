@@ -73,16 +73,15 @@ def cycle(
         while (order := step(now)) is not None:
             if starts and order.number == 1:
                 tell(TaskStarted(run.tasks[order.position]))
-            if immediate is None:
-                if directly and not order.timeout and run.alone:
-                    items += yield order
-                    now = clock()
-                    break
+            if immediate is not None:
+                outcome = immediate(order)
+            elif directly and not order.timeout and run.alone:
+                outcome = yield order
+            else:
                 submit(order, report)
                 continue
-            outcome = immediate(order)
             now = clock()
-            if blocks or outcome.error is not None or inbox.filled():
+            if blocks or outcome[3] is not None or inbox.filled():
                 items.append(outcome)
                 break
             answer = store.save_one(run.tasks[outcome[0]], outcome[2])

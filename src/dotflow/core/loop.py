@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core.attempt import attempt_async
 from dotflow.core.inbox import ThreadInbox
-from dotflow.core.messages import Attempt, Stop
+from dotflow.core.messages import Attempt, Outcome, Stop
 
 if TYPE_CHECKING:
     from dotflow.core.engine import Item, Steps
@@ -69,31 +69,24 @@ class LoopInbox(ThreadInbox):
                     timer.cancel()
         return self.drain()
 
-    async def _make(self, order: Attempt) -> list[Item]:
-        """Make an attempt in the task that drives the run, which saves the way through the loop."""
-        self._awaiting = task = asyncio.current_task()
-        assert task is not None
-        before = task.cancelling()
-        outcome = await attempt_async(order)
-        self._awaiting = None
-        if task.cancelling() > before:
-            if not self._cancelled:  # somebody cancelled the caller of start_async
-                raise asyncio.CancelledError
-            task.uncancel()
-            outcome = outcome._replace(interrupted=True)
-        return [outcome]
-
     async def drive_async(self, steps: Steps) -> None:
         """Run a generator of the engine to its end on this loop; calls of a storage go to a thread."""
+        driver = asyncio.current_task()
+        assert driver is not None
+        cancelled, breath = driver.cancelling(), self._loop.time() + BREATH
         answer: Any = None
-        breath = self._loop.time() + BREATH
         while True:
             try:
                 request = steps.send(answer)
             except StopIteration:
                 return
             if type(request) is Attempt:
-                answer = await self._make(request)
+                # Awaited in the task that drives the run, which saves the way through the loop.
+                self._awaiting = driver
+                answer = await attempt_async(request)
+                self._awaiting = None
+                if driver.cancelling() != cancelled:
+                    answer = self._interrupted(driver, answer)
                 if self._loop.time() > breath:
                     await asyncio.sleep(0)
                     breath = self._loop.time() + BREATH
@@ -101,3 +94,9 @@ class LoopInbox(ThreadInbox):
                 answer = await asyncio.to_thread(request)
             else:
                 answer = await self.arrival(request)  # type: ignore[arg-type]  # the third kind
+
+    def _interrupted(self, driver: asyncio.Task[Any], outcome: Outcome) -> Outcome:
+        if not self._cancelled:  # somebody cancelled the caller of start_async
+            raise asyncio.CancelledError
+        driver.uncancel()
+        return outcome._replace(interrupted=True)

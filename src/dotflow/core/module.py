@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from typing import Any
 
 from dotflow.core.exception import ImportModuleError
@@ -35,9 +36,9 @@ def _import(path: str, name: str) -> Any:
         whole = f"{parent}.{part}" if parent else part
         if not part.isidentifier():
             raise ImportModuleError(path, f"{whole!r} is not a module name")
-        if parent:
-            importlib.import_module(parent)
-        if importlib.util.find_spec(whole) is None:
+        if parent and not hasattr(importlib.import_module(parent), "__path__"):
+            raise ImportModuleError(path, f"{parent!r} is a module, not a package: write '{parent}:{part}...'")
+        if whole not in sys.modules and importlib.util.find_spec(whole) is None:
             raise ImportModuleError(path, f"there is no module {whole!r}")
         parent = whole
     return importlib.import_module(name)

@@ -129,7 +129,11 @@ class Run:
         """Note that a result is saved; *handed* is what the storage gives back for it."""
         index = outcome[0]
         task = self.tasks[index]
-        self._drop(index)
+        if self._one_by_one:
+            self._flying.remove(index)
+        else:
+            self._drop(index)
+            self._correct_start(task, outcome)
         task.duration = duration = now - task._from
         task._finished = task._started + duration
         task._current = outcome[2]
@@ -261,6 +265,13 @@ class Run:
         task.duration = now - task._from
         task._finished = task._started + task.duration
         return task
+
+    def _correct_start(self, task: Task, outcome: Outcome) -> None:
+        """A worker knows better when the step began: the way to it does not count."""
+        late = outcome.started - task._started
+        if late > 0 and outcome.number == 1:
+            task._started += late
+            task._from += late
 
     def _drop(self, index: int) -> None:
         if index in self._flying:

@@ -16,14 +16,14 @@ from dotflow.core.exception import (
     NotCallableObject,
     StepSignatureError,
 )
-from dotflow.core.messages import MISSING, TaskError
+from dotflow.core.messages import MISSING, StepInfo, TaskError
 from dotflow.core.module import load
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Task", "TaskBuilder", "TaskError", "basic_callback"]
+__all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
 
 
 def basic_callback(*args: Any, **kwargs: Any) -> None:

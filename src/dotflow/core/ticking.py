@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core.messages import Stop
 from dotflow.core.types import WorkflowStatus
+from dotflow.core.wake import Wake
 
 if TYPE_CHECKING:
     from dotflow.core.dotflow import DotFlow
@@ -41,7 +42,8 @@ class Ticker:
         main = threading.current_thread() is threading.main_thread()
         before = {number: signal.signal(number, self._on_signal) for number in ENDING} if main else {}
         try:
-            return self._workflow.config.scheduler.start(workflow=self.tick, **kwargs)
+            with Wake():
+                return self._workflow.config.scheduler.start(workflow=self.tick, **kwargs)
         except _Unwind:
             return None
         finally:
@@ -55,9 +57,11 @@ class Ticker:
         first, self._first = self._first, False
         me = threading.get_ident()
         try:
-            return self._workflow.tick(
+            manager = self._workflow.tick(
                 first=first, on_manager=lambda manager: self._active.__setitem__(me, manager), **kwargs
             )
+            manager.wait()  # one in the background belongs to its tick too
+            return manager
         finally:
             self._active.pop(me, None)
             if self._stopping and me == self._home:
@@ -72,6 +76,6 @@ class Ticker:
             manager.stop(Stop(WorkflowStatus.INTERRUPTED, GRACE))
         if self._home not in self._active:
             raise _Unwind
-        self._timer = threading.Timer(GRACE, signal.raise_signal, (number,))
+        self._timer = threading.Timer(GRACE, signal.pthread_kill, (self._home, number))
         self._timer.daemon = True
         self._timer.start()

@@ -85,7 +85,6 @@ class Manager:
         tasks: Every task of the run, in the order of the queue.
         workflow_id: The workflow it belongs to.
         mode: How it runs.
-        started: When it was put together, in UTC.
         thread: The thread it runs in, ``None`` if it ran in the caller's.
         on_success: Called when it completed.
         on_failure: Called when it did not.
@@ -97,7 +96,7 @@ class Manager:
         self.tasks: list[Task] = list(tasks)
         self.workflow_id = workflow_id
         self.mode = options.mode
-        self.started = datetime.now(UTC)
+        self._made = time.time()
         self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
@@ -110,6 +109,11 @@ class Manager:
         self._problem: BaseException | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> datetime:
+        """When the run was put together, in UTC."""
+        return datetime.fromtimestamp(self._made, UTC)
 
     @property
     def status(self) -> WorkflowStatus:
@@ -216,33 +220,48 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
-        wants_record = store.keeps_records or any("task" in task.step.params for task in tasks)
+        recorded = store.keeps_records or any("task" in task.step.params for task in tasks)
         found: dict[int, Any] = {}
-        record: Any = None
-        if options.resume:
-            self._check_input(untouched)
+        record: dict[str, Any] = {}
+        if options.resume and not untouched:
+            record = self._last_record() if recorded else {}
+            if self._input_changed(record):
+                store.forget(tasks)
+                record = {}
             found = store.load(tasks)
             if options.anew and len(found) == len(tasks):
-                found = {}
                 store.forget(tasks)
-            elif wants_record:
-                record = store.read_record(RECORD)
+                found, record = {}, {}
         elif not untouched:
             store.forget(tasks)
-        if not isinstance(record, dict):
-            record = {"run_id": _new_id(), "started_at": self.started.isoformat()}
         self._say_what_is_gone(record)
         self._record: dict[str, Any] | None = None
-        if wants_record:
-            ids = [task.task_id for task in tasks]
-            self._record = {
-                **record,
-                "status": WorkflowStatus.IN_PROGRESS.value,
-                "mode": str(options.mode),
-                "tasks": ids,
-            }
+        if recorded:
+            record = {"run_id": _new_id(), "started_at": self.started.isoformat(), "input": self._input(), **record}
+            status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
+            self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
             store.write_record(RECORD, self._record)
-        return found, str(record["run_id"])
+        elif options.resume and store.read_record(FINGERPRINT) is None:
+            store.write_record(FINGERPRINT, self._input())
+        return found, str(record.get("run_id") or _new_id())
+
+    def _last_record(self) -> dict[str, Any]:
+        found = self._store.read_record(RECORD)
+        return found if isinstance(found, dict) else {}
+
+    def _input(self) -> str:
+        given = self._options.fingerprint
+        return given if given is not None else _fingerprint(self.tasks)
+
+    def _input_changed(self, record: dict[str, Any]) -> bool:
+        """Whether the results of the run to be resumed were made from another input, and must go."""
+        before = record.get("input") or self._store.read_record(FINGERPRINT)
+        policy = self._options.on_input_change
+        if policy == TypeInputChange.REUSE or before is None or before == self._input():
+            return False
+        if policy == TypeInputChange.RAISE:
+            raise InputChangedError(self.workflow_id)
+        return True
 
     def _say_what_is_gone(self, record: dict[str, Any]) -> None:
         present = {task.task_id for task in self.tasks}
@@ -252,20 +271,6 @@ class Manager:
                 "workflow %s is resumed without %s, which an earlier run of it had; their checkpoints are ignored",
                 self.workflow_id, ", ".join(map(repr, gone)),
             )  # fmt: skip
-
-    def _check_input(self, untouched: bool) -> None:
-        """Compare the input with that of the run to be resumed, and do as ``on_input_change`` says."""
-        options, store = self._options, self._store
-        now = options.fingerprint if options.fingerprint is not None else _fingerprint(self.tasks)
-        before = None if untouched else store.read_record(FINGERPRINT)
-        if before is not None and before != now:
-            if options.on_input_change == TypeInputChange.RAISE:
-                raise InputChangedError(self.workflow_id)
-            if options.on_input_change == TypeInputChange.RESET:
-                store.forget(self.tasks)
-                before = None
-        if before is None:
-            store.write_record(FINGERPRINT, now)
 
     # -- driving it ---------------------------------------------------------------------------------------
 

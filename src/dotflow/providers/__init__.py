@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dotflow.providers.server_default import ServerDefault
     from dotflow.providers.storage_default import StorageDefault
     from dotflow.providers.storage_file import StorageFile
+    from dotflow.providers.storage_postgres import StoragePostgres
+    from dotflow.providers.storage_redis import StorageRedis
     from dotflow.providers.storage_sqlite import StorageSQLite
     from dotflow.providers.tracer_default import TracerDefault
 
@@ -33,6 +35,8 @@ PROVIDERS = {
     "ServerDefault": "server_default",
     "StorageDefault": "storage_default",
     "StorageFile": "storage_file",
+    "StoragePostgres": "storage_postgres",
+    "StorageRedis": "storage_redis",
     "StorageSQLite": "storage_sqlite",
     "TracerDefault": "tracer_default",
 }
@@ -50,6 +54,8 @@ __all__ = [
     "ServerDefault",
     "StorageDefault",
     "StorageFile",
+    "StoragePostgres",
+    "StorageRedis",
     "StorageSQLite",
     "TracerDefault",
 ]

@@ -148,4 +148,10 @@ def _as_workflow_id(text: str | None) -> Any:
 
 
 _encode = json.JSONEncoder().encode
-_decode = json.JSONDecoder().decode
+_read = json.JSONDecoder().raw_decode
+
+
+def _decode(text: str) -> Any:
+    """Decode JSON; what we wrote has no white space around it, and not to look for any saves most of the time."""
+    value, end = _read(text)
+    return value if end == len(text) else json.loads(text)

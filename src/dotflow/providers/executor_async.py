@@ -36,7 +36,7 @@ class ExecutorAsync(Executor):
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
         """Start the coroutine on the loop."""
-        work = _Work(order, report)
+        work = _Work(order, report, self._tasks)
         if self._owner == threading.get_ident():
             self._begin(work)
         else:
@@ -56,10 +56,9 @@ class ExecutorAsync(Executor):
         self._thread = None
 
     def _begin(self, work: _Work) -> None:
-        work.task = asyncio.get_running_loop().create_task(work.run())
-        self._tasks.add(work.task)
-        work.task.add_done_callback(self._tasks.discard)
-        work.task.add_done_callback(work.close)
+        work.task = task = asyncio.get_running_loop().create_task(work.run())
+        self._tasks.add(task)
+        task.add_done_callback(work.close)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -84,8 +83,10 @@ class ExecutorAsync(Executor):
 class _Work:
     """One coroutine step on its way."""
 
-    def __init__(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
-        self._order, self._report = order, report
+    __slots__ = ("_order", "_report", "_reported", "_running", "_stopped", "task")
+
+    def __init__(self, order: Attempt, report: Callable[[Outcome], None], running: set[asyncio.Task[None]]) -> None:
+        self._order, self._report, self._running = order, report, running
         self._stopped = self._reported = False
         self.task: asyncio.Task[None] | None = None
 
@@ -96,7 +97,8 @@ class _Work:
         self._reported = True
         self._report(outcome)
 
-    def close(self, _: object) -> None:
+    def close(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
         if not self._reported:  # cancelled before its first step
             self._report(Outcome(self._order.position, self._order.number, interrupted=True))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.log import LEVELS, Log
 from dotflow.core.exception import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINE = "%(asctime)s - %(levelname)s [%(name)s]: %(message)s"
 OUTPUTS = ("console", "file", "both", "logger")
@@ -43,7 +46,7 @@ class LogDefault(Log):
         ):
             if value not in known:
                 raise ConfigurationError(f"LogDefault({label}={value!r}) is unknown; use one of {', '.join(known)}")
-        self._level, self._format, self._output, self._path = LEVELS[name], format, output, Path(path)
+        self._level, self._format, self._output, self._path = LEVELS[name], format, output, path
         self._opened: Any = None
 
     def warning(self, **kwargs: Any) -> None:
@@ -73,7 +76,7 @@ class LogDefault(Log):
         if self._output in ("console", "both"):
             handlers.append(logging.StreamHandler())
         if self._output in ("file", "both"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
             handlers.append(logging.FileHandler(self._path, encoding="utf-8"))
         for handler in handlers:
             handler.setFormatter(logging.Formatter(LINE))

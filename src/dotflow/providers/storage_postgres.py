@@ -1,0 +1,234 @@
+"""Contexts in PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dotflow.abc.storage import Storage, default_key, workflow_of
+from dotflow.core.context import Context
+from dotflow.core.exception import ConfigurationError, StorageError, StorageUnavailable, WorkflowBusy
+from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
+from dotflow.providers._require import require
+from dotflow.providers._saved import context_of, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from dotflow.core.task import Task
+
+NAME = "StoragePostgres"
+POLL = 0.05  # seconds between two tries to become the leader
+TABLE = re.compile(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?")
+COLUMNS = "key, workflow_id, task_id, made, value, checksum"
+DDL = (
+    'create table if not exists {table} (key text collate "C" primary key, workflow_id text, task_id text, '
+    "made double precision not null, value text not null, checksum bigint not null)"
+)
+SAVE = (
+    "insert into {table} values (%s, %s, %s, %s, %s, %s) on conflict (key) do update set workflow_id = "
+    "excluded.workflow_id, task_id = excluded.task_id, made = excluded.made, value = excluded.value, "
+    "checksum = excluded.checksum"
+)
+CREATE = "insert into {table} values (%s, %s, %s, %s, %s, %s) on conflict (key) do nothing"
+HOLDER = (
+    "select a.application_name from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory' "
+    "and l.granted and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0) and l.objsubid = 1"
+)
+
+
+class StoragePostgres(Storage):
+    """Keep contexts in a table of PostgreSQL. Needs the extra ``postgres``.
+
+    The table is made when it is first needed. A save is one statement and one commit, as durable as the server's
+    ``synchronous_commit`` makes it.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``, or a libpq connection string.
+        table: Name of the table, with its schema if wanted: lower-case letters, digits and ``_``.
+        connect: Makes a connection, instead of *url*: a function that returns a new ``psycopg.Connection``.
+
+    Raises:
+        ModuleNotFound: the package ``psycopg`` is not installed.
+        ConfigurationError: a table name that could be anything else than one.
+    """
+
+    faithful: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        url: str = "postgresql://localhost/postgres",
+        table: str = "dotflow_contexts",
+        *,
+        connect: Callable[[], Any] | None = None,
+    ) -> None:
+        self._psycopg = require("psycopg", "postgres")
+        if not TABLE.fullmatch(table):
+            raise ConfigurationError(f"StoragePostgres(table={table!r}): use lower-case letters, digits and '_'")
+        self._connect = connect or (lambda: self._psycopg.connect(url, connect_timeout=10))
+        self._table = table
+        self._idle: list[Any] = []
+        self._known = False
+        self._lock = threading.Lock()
+        tell_of_forks(self)
+
+    def __repr__(self) -> str:
+        return f"StoragePostgres(table={self._table!r})"
+
+    def post(self, key: str, context: Context) -> None:
+        """Save *context* under *key*: one statement, one commit."""
+        with self._use(key) as connection:
+            connection.execute(self._sql(SAVE), row_of(key, context, NAME))
+
+    def get(self, key: str) -> Context:
+        """Return what was saved under *key*, or an empty context."""
+        return self.get_many((key,)).get(key) or Context()
+
+    def key(self, task: Task) -> str:
+        """Return ``<workflow_id>-<task_id>``."""
+        return default_key(task)
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Context]:
+        """Return the contexts of those *keys* that exist, in one query."""
+        with self._use(keys[0] if len(keys) == 1 else None) as connection:
+            rows = connection.execute(
+                self._sql(f"select {COLUMNS} from {{table}} where key = any(%s)"), (list(keys),)
+            ).fetchall()
+        return {row[0]: context_of(row, NAME, self._table) for row in rows}
+
+    def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Save all of *items* in one transaction."""
+        rows = [row_of(key, context, NAME) for key, context in items]
+        with self._use() as connection, connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(self._sql(SAVE), rows)
+
+    def delete(self, key: str) -> bool:
+        """Remove *key*; return whether it was there."""
+        with self._use(key) as connection:
+            return bool(connection.execute(self._sql("delete from {table} where key = %s"), (key,)).rowcount)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove every key that starts with *prefix*; return how many there were."""
+        needs_prefix(prefix)
+        with self._use() as connection:
+            return int(
+                connection.execute(self._sql("delete from {table} where starts_with(key, %s)"), (prefix,)).rowcount
+            )
+
+    def list_keys(self, prefix: str = "") -> Iterable[str]:
+        """Return the keys that start with *prefix*."""
+        query = self._sql("select key from {table} where key >= %s and starts_with(key, %s) order by key")
+        with self._use() as connection:
+            return [key for (key,) in connection.execute(query, (prefix, prefix)).fetchall()]
+
+    def clear(self, workflow_id: Any) -> None:
+        """Remove the keys of *workflow_id*, and no others."""
+        known = str(workflow_id)
+        keys = [key for key in self.list_keys(f"{known}-") if workflow_of(key) == known]
+        if keys:
+            with self._use() as connection:
+                connection.execute(self._sql("delete from {table} where key = any(%s)"), (keys,))
+
+    def create(self, key: str, context: Context) -> bool:
+        """Save *context* if *key* is absent; return whether it was."""
+        with self._use(key) as connection:
+            return bool(connection.execute(self._sql(CREATE), row_of(key, context, NAME)).rowcount)
+
+    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
+        """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
+        query = self._sql(f"select {COLUMNS} from {{table}} where key = %s for update")
+        with self._use(key) as connection, connection.transaction():
+            row = connection.execute(query, (key,)).fetchone()
+            found = context_of(row, NAME, self._table) if row else Context()
+            if found.storage != expected:
+                return False
+            changed = row_of(key, swapped(found, new), NAME)
+            return bool(connection.execute(self._sql(SAVE if row else CREATE), changed).rowcount)
+
+    def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
+        """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server."""
+        name, until = f"{self._table}:{workflow_id}", time.monotonic() + wait
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        me = f"{os.getpid()} {since} {socket.gethostname()}"[:60]  # what the server shows of an application's name
+        with self._blamed(None):
+            connection = self._connect()
+            connection.autocommit = True
+            connection.execute("select set_config('application_name', %s, false)", (me,))
+        try:
+            with self._blamed(None):
+                while not connection.execute(
+                    "select pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)
+                ).fetchone()[0]:
+                    if time.monotonic() >= until:
+                        raise WorkflowBusy(workflow_id, _holder(connection.execute(HOLDER, (name,)).fetchone()))
+                    time.sleep(POLL)
+        except BaseException:
+            connection.close()
+            raise
+        owner = os.getpid()
+        return lambda: connection.close() if os.getpid() == owner else None
+
+    def healthcheck(self) -> None:
+        """Raise if the table cannot be read."""
+        self.get("")
+
+    def close(self) -> None:
+        """Close the idle connections; the next use opens one again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def after_fork(self) -> None:
+        """Forget, in a forked child, the connections of its parent."""
+        self._idle, self._lock = [], threading.Lock()
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _sql(self, text: str) -> str:
+        return text.replace("{table}", self._table)
+
+    @contextmanager
+    def _use(self, key: str | None = None) -> Iterator[Any]:
+        """Lend a connection; keep it if nothing went wrong."""
+        with self._blamed(key):
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = self._connect()
+                connection.autocommit = True
+            try:
+                if not self._known:
+                    connection.execute(self._sql(DDL))
+                    self._known = True
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            with self._lock:
+                self._idle.append(connection)
+
+    @contextmanager
+    def _blamed(self, key: str | None) -> Iterator[None]:
+        errors = self._psycopg.errors
+        try:
+            yield
+        except (errors.InsufficientPrivilege, errors.InvalidPassword, errors.InvalidCatalogName) as error:
+            raise StorageError(f"the server refuses: {error}".strip(), provider=NAME, key=key) from error
+        except (self._psycopg.OperationalError, errors.AdminShutdown) as error:
+            raise StorageUnavailable(f"{type(error).__name__}: {error}".strip(), provider=NAME, key=key) from error
+        except self._psycopg.Error as error:
+            raise StorageError(f"{type(error).__name__}: {error}".strip(), provider=NAME, key=key) from error
+
+
+def _holder(row: Any) -> str:
+    if row is None:
+        return "a process that has just ended"
+    pid, since, host = f"{row[0]} ? ?".split()[:3]
+    return f"process {pid} on host {host}, since {since}"
