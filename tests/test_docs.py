@@ -67,7 +67,8 @@ def _read(path):
 
 def _run(kind, place, code):
     if kind == "sh":
-        return subprocess.run(["bash", "-e", "-c", code]).returncode
+        status = subprocess.run(["bash", "-e", "-c", code]).returncode
+        return status if status >= 0 else 128 - status  # as a shell counts signals
     linecache.cache[place] = (len(code), None, code.splitlines(True), place)
     try:
         exec(compile(code, place, "exec"), vars(sys.modules["__main__"]))

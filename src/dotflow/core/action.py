@@ -19,6 +19,7 @@ R = TypeVar("R")
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself costs 5 ms to import
 INJECTED = ("initial_context", "previous_context", "task")
+ONLY_PREVIOUS = ("previous_context",)  # by far the most common: compared by identity
 
 
 class _Policy(NamedTuple):
@@ -149,7 +150,8 @@ class Action(Generic[P, R]):
         self.is_class = isinstance(func, type)
         self.name = str(getattr(func, "__name__", None) or type(func).__name__)
         names, required, first = signature(func)
-        self.params = tuple(name for name in INJECTED if name in names)
+        params = tuple(name for name in INJECTED if name in names)
+        self.params = ONLY_PREVIOUS if params == ONLY_PREVIOUS else params
         self.takes_self = first is not None and first not in INJECTED
         self.required = tuple(name for name in required if name not in INJECTED)
         if isinstance(func, type):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from dotflow.core.action import Action, actions_of
+from dotflow.core.action import ONLY_PREVIOUS, Action, actions_of
 from dotflow.core.context import make_context
 from dotflow.core.exception import UnsupportedOption
 from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make_outcome
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from dotflow.core.context import Context
 
-ONLY_PREVIOUS = ("previous_context",)
 ALARM_AGAIN = 0.5  # seconds after which a method that swallowed its TimeoutError gets another
 
 _has_actions: dict[type, bool] = {}
@@ -31,7 +30,7 @@ def attempt(order: Attempt) -> Outcome:
         params = step.params
         if not params:
             value = step.func()
-        elif params == ONLY_PREVIOUS:
+        elif params is ONLY_PREVIOUS:
             value = step.func(previous_context=order.previous)
         else:
             value = step.func(**_arguments(step, order, order.previous))

@@ -12,7 +12,7 @@ from dotflow.core.messages import MISSING, Refused, TaskError
 from dotflow.core.task import Deferred, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dotflow.abc.storage import Storage
     from dotflow.core.codec import Codec
@@ -90,12 +90,13 @@ class Checkpoint:
         return answers
 
     def load(self, tasks: Sequence[Task]) -> dict[int, Any]:
-        """Return the saved results by position; those that are not there are left out."""
-        return {
-            position: Deferred(self._decoder(key), raw)
-            for position, (key, raw) in enumerate(self._read([self.key(task) for task in tasks]))
-            if raw is not None
-        }
+        """Return the saved results by position, to be decoded on demand; those that are not there are left out."""
+        keys = [self.key(task) for task in tasks]
+        decode, found = self._codec.decode, self._find(keys)
+        values = {position: Deferred(decode, found, key) for position, key in enumerate(keys) if key in found}
+        if self._hands_on:
+            return values
+        return {position: value.get() for position, value in values.items()}  # one that was not proved is read now
 
     def forget(self, tasks: Sequence[Task]) -> None:
         """Remove what earlier runs saved, from the last task to the first."""
@@ -104,9 +105,9 @@ class Checkpoint:
             self._call(storage.clear, None, workflow_id=self._workflow_id)
             return
         known = [*tasks, self._pseudo(FINGERPRINT), self._pseudo(RECORD)]
-        for key, raw in reversed(self._read([self.key(task) for task in known])):
-            if raw is None:
-                continue
+        keys = [self.key(task) for task in known]
+        found = self._find(keys)
+        for key in reversed([key for key in keys if key in found]):
             if storage.can("delete"):
                 self._call(storage.delete, key)
             else:
@@ -116,7 +117,8 @@ class Checkpoint:
 
     def read_record(self, name: str) -> Any:
         """Return the record of that name (``RECORD``, ``FINGERPRINT``), ``None`` if there is none."""
-        [(key, raw)] = self._read([self.key(self._pseudo(name))])
+        key = self.key(self._pseudo(name))
+        raw = self._get(key)
         return None if raw is None else self._codec.decode(raw, bind=key)
 
     def write_record(self, name: str, value: Any) -> None:
@@ -141,14 +143,12 @@ class Checkpoint:
         raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
         return make_context(raw, task.task_id, self._workflow_id, time.time())
 
-    def _decoder(self, key: str) -> Callable[[Any], Any]:
-        return lambda raw: self._codec.decode(raw, bind=key)
-
-    def _read(self, keys: list[str]) -> list[tuple[str, Any]]:
+    def _find(self, keys: list[str]) -> Mapping[str, Context]:
+        """Return the contexts that exist among those of *keys*."""
         if len(keys) > 1 and self._storage.can("get_many"):
-            found = self._call(self._storage.get_many, None, keys=keys)
-            return [(key, found[key].storage if key in found else None) for key in keys]
-        return [(key, self._get(key)) for key in keys]
+            return self._call(self._storage.get_many, None, keys=keys)  # type: ignore[no-any-return]  # the contract
+        found = {key: make_context(self._get(key), "", None, 0) for key in keys}
+        return {key: context for key, context in found.items() if context.storage is not None}
 
     def _get(self, key: str) -> Any:
         found = self._call(self._storage.get, key)

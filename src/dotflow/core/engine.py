@@ -65,6 +65,7 @@ def cycle(
 ) -> Steps:
     """Drive *run* until nothing is left to do."""
     report, submit, step, blocks, immediate = inbox.put, place.submit, run.next, store.blocks, place.immediate
+    tasks, save_one = run.tasks, store.save_one
     directly = inbox.on_loop and place.on_loop
     starts, completions = tell.hears(TaskStarted), tell.hears(TaskCompleted)
     now, cancel_at = clock(), None
@@ -84,7 +85,7 @@ def cycle(
             if blocks or outcome[3] is not None or inbox.filled():
                 items.append(outcome)
                 break
-            answer = store.save_one(run.tasks[outcome[0]], outcome[2])
+            answer = save_one(tasks[outcome[0]], outcome[2])
             if completions or type(answer) is Refused:
                 win(run, outcome, answer, tell, now)
             else:

@@ -9,7 +9,7 @@ from dotflow.core.attempt import attempt
 from dotflow.core.exception import UnsupportedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from dotflow.core.action import Action
     from dotflow.core.messages import Attempt, Outcome
@@ -43,15 +43,16 @@ class Places:
         self._lanes: list[int] | None = None
         self._stops: dict[int, Callable[[], None]] = {}
 
-    def assign(self, tasks: Sequence[Task]) -> list[int] | None:
-        """Choose a lane for each task, ``None`` if all are in the first; refuse steps that cannot run there."""
+    def assign(self, tasks: Sequence[Task], steps: Collection[Action[..., Any]]) -> list[int] | None:
+        """Choose a lane for each task, ``None`` if all are in the first; refuse steps that cannot run there.
+
+        *steps* are the different steps of *tasks*.
+        """
         chosen: dict[int, int] = {}
-        for task in tasks:
-            step = task.step
-            if id(step) not in chosen:
-                lane = chosen[id(step)] = self._lane(step)
-                if lane != BASE or type(self._base).check is not Executor.check:
-                    self._executor(lane).check(step)
+        for step in steps:
+            lane = chosen[id(step)] = self._lane(step)
+            if lane != BASE or type(self._base).check is not Executor.check:
+                self._executor(lane).check(step)
         if any(chosen.values()):
             self._lanes = [chosen[id(task.step)] for task in tasks]
         return self._lanes

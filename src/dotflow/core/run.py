@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from dotflow.core.action import ONLY_PREVIOUS
 from dotflow.core.context import make_context
 from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -74,6 +75,9 @@ class Run:
         self._handed: dict[int, Any] = {}
         self._halted = False
         self.by_step = False
+        if scheduled_for is not None:
+            for task in self.tasks:
+                task.scheduled_for = scheduled_for
         for position, needs in enumerate(plan.parents):
             if not needs:
                 self._ready[lanes[position] if lanes else 0].append(position)
@@ -110,10 +114,13 @@ class Run:
             return self._launch(heapq.heappop(later)[1], now)
         if self._halted:
             return None
-        for lane, ready in enumerate(self._ready):
-            while ready and (self._one_by_one or self._has_slot(lane)):
+        for ready in self._ready:
+            while ready and (self._one_by_one or self._has_slot(self._lane(ready[0]))):
                 index = ready.popleft()
-                if self.tasks[index].status is NOT_STARTED:
+                task = self.tasks[index]
+                if task.status is NOT_STARTED:
+                    task._from = now
+                    task._started = self._epoch + now
                     return self._launch(index, now)
         return None
 
@@ -215,39 +222,37 @@ class Run:
         self._flying.add(index)
         if not self._one_by_one:
             self._busy[self._lane(index)] += 1
-        if task.status is NOT_STARTED:
-            task._from = now
-            task._started = self._epoch + now
-            task.scheduled_for = self._scheduled_for
         task.status = IN_PROGRESS
         initial = previous = None
-        params = step.params
-        if params:
+        params, key = step.params, ""
+        if params is ONLY_PREVIOUS:
+            previous = self._previous(index, task)
+        elif params:
             if "previous_context" in params:
                 previous = self._previous(index, task)
             if "initial_context" in params:
                 initial = self._stamped(task.initial_context)
             if "task" in params:
-                task.idempotency_key = f"{self.run_id}:{task.task_id}"
-        return make_attempt((
-            index, len(task._errors) + 1 if task._errors else 1, step, step.policy.timeout, initial, previous,
-            task.task_id, self.workflow_id, task.idempotency_key,
-        ))  # fmt: skip
+                task.idempotency_key = key = f"{self.run_id}:{task.task_id}"
+        number = len(task._errors) + 1 if task._errors else 1
+        return make_attempt(
+            (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key)
+        )
 
     def _previous(self, index: int, task: Task) -> Context:
         """Make the context of a step from its parents; the task remembers what it was made of."""
-        parents = self._plan.parents[index]
+        parents = self._plan[0][index]
+        if len(parents) == 1 and not self._handed:
+            task._previous = parent = self.tasks[parents[0]]
+            made = parent._finished or task._started
+            return make_context(parent.value, parent.task_id, self.workflow_id, made, self._scheduled_for)
         if len(parents) == 1:
             parent = self.tasks[parents[0]]
-            task._previous = parent
-            value = self._value(parents[0]) if self._handed else parent.value
-            task_id, made = parent.task_id, parent._finished or task._started
+            value, task_id, made = self._value(parents[0]), parent.task_id, parent._finished or task._started
         else:
             value = {self.tasks[parent].task_id: self._value(parent) for parent in parents} or None
             task_id, made = "", task._started
-        context = make_context(value, task_id, self.workflow_id, made, self._scheduled_for)
-        if self._handed or len(parents) > 1:
-            task._previous = context
+        task._previous = context = make_context(value, task_id, self.workflow_id, made, self._scheduled_for)
         return context
 
     def _value(self, index: int) -> Any:
@@ -281,7 +286,7 @@ class Run:
 
     def _release(self, index: int) -> None:
         blockers = self._blockers
-        for child in self._plan.children[index]:
+        for child in self._plan[1][index]:
             blockers[child] -= 1
             if not blockers[child]:
                 self._ready[self._lanes[child] if self._lanes else 0].append(child)

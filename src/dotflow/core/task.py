@@ -21,7 +21,7 @@ from dotflow.core.module import load
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
 
@@ -213,16 +213,16 @@ class Task:
 
 
 class Deferred:
-    """A value that is decoded when somebody asks for it."""
+    """A saved value that is decoded when somebody asks for it."""
 
-    __slots__ = ("_decode", "_raw")
+    __slots__ = ("_decode", "_found", "_key")
 
-    def __init__(self, decode: Callable[[Any], Any], raw: Any) -> None:
-        self._decode, self._raw = decode, raw
+    def __init__(self, decode: Callable[..., Any], found: Mapping[str, Context], key: str) -> None:
+        self._decode, self._found, self._key = decode, found, key
 
     def get(self) -> Any:
         """Decode and return the value."""
-        return self._decode(self._raw)
+        return self._decode(self._found[self._key].storage, bind=self._key)
 
 
 def as_step(step: Any) -> Action[..., Any]:

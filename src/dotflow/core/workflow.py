@@ -176,9 +176,10 @@ class Manager:
         options, tasks = self._options, self.tasks
         plan = make_plan(tasks, options.mode)
         self._places = self._make_places(plan, on_loop)
-        lanes = self._places.assign(tasks)
-        for task in tasks:
-            self._config.codec.learn(task.step)
+        self._steps_used = {id(task.step): task.step for task in tasks}.values()
+        lanes = self._places.assign(tasks, self._steps_used)
+        for step in self._steps_used:
+            self._config.codec.learn(step)
         storage = self._config.storage
         self._store = Checkpoint(storage, self._config.codec, self.workflow_id)
         if storage.can("lock"):
@@ -220,7 +221,7 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
-        recorded = store.keeps_records or any("task" in task.step.params for task in tasks)
+        recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
         if options.resume and not untouched:
@@ -353,7 +354,8 @@ class Manager:
         tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
         for index, value in self._found.items():
             task = run.restore(index, value)
-            tell(TaskRestored(task))
+            if tell.hears(TaskRestored):
+                tell(TaskRestored(task))
 
     def _break_off(self) -> None:
         """Stop what runs after an exception that is nobody's outcome: an interruption, or a fault of ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -51,12 +52,39 @@ def row_of(key: str, context: Context, provider: str) -> tuple[Any, ...]:
     return key, workflow_id, task_id, made, value, zlib.crc32(whole.encode("utf-8", "surrogatepass"))
 
 
-def context_of(row: tuple[Any, ...], provider: str, path: str) -> Context:
-    """Return the context in a row."""
+def verify(row: tuple[Any, ...], provider: str, path: str) -> None:
+    """Raise ``CorruptCheckpoint`` unless the checksum of a row is right."""
     key, workflow_id, task_id, made, value, checksum = row
     whole = f"{key}\0{workflow_id}\0{task_id}\0{made}\0{value}"
     if zlib.crc32(whole.encode("utf-8", "surrogatepass")) != checksum:
         raise CorruptCheckpoint(f"its row in {path!r} is not what was written; {AGAIN}", provider=provider, key=key)
+
+
+class Rows(Mapping[str, Context]):
+    """Contexts in rows: verified at once, decoded when they are asked for."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]], provider: str, path: str) -> None:
+        self._provider, self._path = provider, path
+        self._rows = {row[0]: row for row in rows}
+        for row in self._rows.values():
+            verify(row, provider, path)
+
+    def __getitem__(self, key: str) -> Context:
+        return context_of(self._rows[key], self._provider, self._path)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def context_of(row: tuple[Any, ...], provider: str, path: str) -> Context:
+    """Return the context in a row that was verified."""
+    key, workflow_id, task_id, made, value, _ = row
     try:
         return restored(_decode(value), task_id, workflow_id, made)
     except MALFORMED as error:

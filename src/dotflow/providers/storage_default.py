@@ -12,8 +12,6 @@ from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from dotflow.core.task import Task
-
 
 class StorageDefault(Storage):
     """Keep contexts in memory, as they are: no copy, no JSON. They end with the process.
@@ -41,9 +39,7 @@ class StorageDefault(Storage):
         found = self._kept.get(key)
         return Context() if found is None else found
 
-    def key(self, task: Task) -> str:
-        """Return ``<workflow_id>-<task_id>``."""
-        return default_key(task)
+    key = staticmethod(default_key)  # ``<workflow_id>-<task_id>``
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, Context]:
         """Return the contexts of those *keys* that exist."""

@@ -16,7 +16,7 @@ from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, StorageError, StorageUnavailable, WorkflowBusy
 from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
 from dotflow.providers._require import require
-from dotflow.providers._saved import context_of, row_of
+from dotflow.providers._saved import Rows, context_of, row_of, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ class StoragePostgres(Storage):
             rows = connection.execute(
                 self._sql(f"select {COLUMNS} from {{table}} where key = any(%s)"), (list(keys),)
             ).fetchall()
-        return {row[0]: context_of(row, NAME, self._table) for row in rows}
+        return Rows(rows, NAME, self._table)
 
     def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
         """Save all of *items* in one transaction."""
@@ -145,6 +145,8 @@ class StoragePostgres(Storage):
         query = self._sql(f"select {COLUMNS} from {{table}} where key = %s for update")
         with self._use(key) as connection, connection.transaction():
             row = connection.execute(query, (key,)).fetchone()
+            if row:
+                verify(row, NAME, self._table)
             found = context_of(row, NAME, self._table) if row else Context()
             if found.storage != expected:
                 return False

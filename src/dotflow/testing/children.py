@@ -33,6 +33,7 @@ class Spec:
         self._path = path
 
     def __call__(self) -> Any:
+        """Make one."""
         return load(self._path)()
 
 
@@ -43,6 +44,7 @@ class Pickled:
         self._blob = blob
 
     def __call__(self) -> Any:
+        """Make one."""
         return pickle.loads(self._blob)()
 
 
@@ -132,7 +134,7 @@ class Child:
 
     def left(self) -> list[Any]:
         """Return what the child said or answered, until it ended or was killed."""
-        found = []
+        found: list[Any] = []
         while True:
             if not self._connection.poll(PATIENCE):
                 raise AssertionError(f"a child process gave no answer for {PATIENCE:g} s")

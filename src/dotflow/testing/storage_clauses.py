@@ -44,8 +44,8 @@ ANY: tuple[Any, ...] = (
 HOSTILE = (
     "..", ".", "../up", "../../../../etc/passwd", "/absolute", "\\\\server\\share", "..\\up", "C:\\x", "a/b", "a\\b",
     "a//b", "a/", "a/../b", "~", "$HOME", "%2e%2e%2f", "%", "_", "'", '"', "`id`", "';--", "'; drop table t; --",
-    "\" or \"1\"=\"1", "?", "*", "[a]", "{a}", ":k", "#", "&", "|", "a b", " a", "a ", "a.", ".a", "con", "NUL", "aux.json",
-    "A", "a", "ü", "u\u0308", "ß", "ss", "🦆", "日本", "\U0010ffff", "-", "--", "0", "null", "x" * 499,
+    "\" or \"1\"=\"1", "?", "*", "[a]", "{a}", ":k", "#", "&", "|", "a b", " a", "a ", "a.", ".a", "con", "NUL",
+    "aux.json", "A", "a", "ü", "u\u0308", "ß", "ss", "🦆", "日本", "\U0010ffff", "-", "--", "0", "null", "x" * 499,
 )  # fmt: skip
 
 ESCAPES = ("../up", "../../up", "/tmp/kit-escape", "a/b", "a/../../b", "..\\up", "..", "./../x", "~/x")
@@ -384,7 +384,8 @@ class ThreeMethods:
     def instants(self, method: str, items: list[tuple[str, Any]]) -> Sequence[int]:
         """Return where to kill a writer: at instants spread over the whole call."""
         child = self.children.start(works.killed_inside, method, items, 0)
-        child.hear(), child.hear()
+        child.hear()  # ready
+        child.hear()  # saved
         count = child.result()
         return sorted({1 + (count - 1) * step // (KILLS - 1) for step in range(KILLS)})
 

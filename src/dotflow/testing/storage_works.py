@@ -118,9 +118,10 @@ def without_backend(make: Make, talk: Talk, key: str) -> dict[str, Any]:
                 raise OSError(errno.EIO, "blocked by the contract kit")
 
     sys.addaudithook(block)
-    found = {}
+    found: dict[str, Any] = {}
+    clients: dict[str, Make] = {"open": lambda: before, "new": make}
     try:
-        for name, client in (("open", lambda: before), ("new", make)):
+        for name, client in clients.items():
             try:
                 found[name] = ("value", client().get(key=key).storage)
             except Exception as error:  # any error is the right answer
