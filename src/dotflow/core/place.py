@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.abc.executor import Executor
 from dotflow.core.attempt import attempt
 from dotflow.core.exception import UnsupportedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from dotflow.core.action import Action
     from dotflow.core.messages import Attempt, Outcome
@@ -68,11 +69,9 @@ class Places:
         return bool(self._lanes) and set(self._lanes or ()) == {LOOP}
 
     @property
-    def slots(self) -> tuple[int | None, ...]:
-        """For each lane, how many attempts it takes at once."""
-        if self._lanes is None:
-            return (self._base.slots,)
-        return tuple(executor.slots if executor else 1 for executor in self._made)
+    def slots(self) -> Sequence[int | None]:
+        """For each lane, how many attempts it takes at once; asked anew each time, since it may change."""
+        return _Slots(self._made if self._lanes else self._made[:1])
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
         """Hand an attempt to its executor."""
@@ -112,3 +111,22 @@ class Places:
             assert maker is not None
             made = self._made[lane] = maker()
         return made
+
+
+class _Slots(Sequence[int | None]):
+    """The slots of executors, as they are now."""
+
+    def __init__(self, executors: Sequence[Executor | None]) -> None:
+        self._executors = executors
+
+    @overload
+    def __getitem__(self, lane: int) -> int | None: ...
+    @overload
+    def __getitem__(self, lane: slice) -> Sequence[int | None]: ...
+    def __getitem__(self, lane: int | slice) -> Any:
+        """Return the slots of the executor of *lane*."""
+        executor = self._executors[lane]
+        return executor.slots if isinstance(executor, Executor) else 1
+
+    def __len__(self) -> int:
+        return len(self._executors)

@@ -1,4 +1,4 @@
-"""The worker process: reads orders from a pipe, makes one attempt at a time, answers.
+"""The worker process: reads attempts from a pipe, makes one at a time, answers.
 
 Started as ``python -c``, so that the user's main module is not run again and nothing is inherited.
 """
@@ -19,45 +19,90 @@ from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Attempt, Outcome, TaskError
 
 READY = b""
+ANSWER_AFTER = 0.001  # seconds after which outcomes are not held back for the next ones
 
 
-def main(pipe: int, lifeline: int) -> None:
-    """Serve orders from the connection *pipe* until it closes; die when the other end of *lifeline* does."""
+def main(pipe: int, lifeline: int, progress: int) -> None:
+    """Serve attempts from the connection *pipe* until it closes; die when the other end of *lifeline* does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides who stops
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     attempts.alarms_allowed = hasattr(signal, "setitimer")
     connection = Connection(pipe)
-    steps: dict[int, Any] = {}
     connection.send_bytes(READY)
+    server = Server(connection, progress)
     while True:
         try:
             blob = connection.recv_bytes()
         except EOFError:
             return
-        connection.send_bytes(serve(pickle.loads(blob), steps, connection))
+        server.serve(*pickle.loads(blob))
 
 
-def serve(
-    order: tuple[bool, int, bytes | None, int, int, bytes], steps: dict[int, Any], connection: Connection
-) -> bytes:
-    """Make one attempt; return its outcome, pickled."""
-    forget, key, step_blob, index, number, rest = order
-    try:
+class Server:
+    """Makes attempts.
+
+    Args:
+        connection: Where outcomes go.
+        progress: A file where the parent can read, if this process dies, how far it had come.
+    """
+
+    def __init__(self, connection: Connection, progress: int) -> None:
+        self._connection, self._progress = connection, progress
+        self._steps: dict[int, Any] = {}
+        self._failed: dict[int, BaseException] = {}
+
+    def serve(self, forget: bool, steps: dict[int, bytes], jobs: list[tuple[int, int, int, bytes]]) -> None:
+        """Make the attempts in *jobs* one after the other; answer in good time."""
         if forget:
-            steps.clear()
-        if step_blob is not None:
-            steps[key] = pickle.loads(step_blob)
-        order_now = Attempt(index, number, steps[key], *pickle.loads(rest))
-    except BaseException as error:  # a module that this process cannot import, an object that cannot be rebuilt
-        return pickle.dumps(Outcome(index, number, error=TaskError(error, number), started=time.time()))
-    if order_now.timeout:
-        connection.send_bytes(READY)  # importing the step's module does not count
-    outcome = attempts.attempt(order_now)
-    _flush()
-    return pack(outcome, order_now)
+            self._steps.clear()
+        for key, blob in steps.items():
+            self._learn(key, blob)
+        outcomes: list[tuple[Outcome, Any]] = []
+        since = time.perf_counter()
+        for ordinal, job in enumerate(jobs):
+            if len(jobs) > 1:
+                os.pwrite(self._progress, b"%08d" % ordinal, 0)
+            else:
+                os.ftruncate(self._progress, 0)
+            outcomes.append(self._make(*job))
+            now = time.perf_counter()
+            if now - since > ANSWER_AFTER:
+                self._answer(outcomes, now - since)
+                outcomes, since = [], now
+        if outcomes:
+            self._answer(outcomes, time.perf_counter() - since)
+
+    def _learn(self, key: int, blob: bytes) -> None:
+        try:
+            self._steps[key] = pickle.loads(blob)
+        except BaseException as error:  # whatever the step's module does when it is imported
+            self._steps[key] = error
+
+    def _make(self, key: int, position: int, number: int, blob: bytes) -> tuple[Outcome, Any]:
+        step = self._steps[key]
+        try:
+            if isinstance(step, BaseException):
+                raise step
+            order = Attempt(position, number, step, *pickle.loads(blob))
+        except BaseException as error:  # a module that cannot be imported here, a value that cannot be rebuilt
+            return Outcome(position, number, error=TaskError(error, number), started=time.time()), None
+        if order.timeout:
+            self._connection.send_bytes(READY)  # importing the step's module does not count
+        outcome = attempts.attempt(order)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        return outcome, step
+
+    def _answer(self, outcomes: list[tuple[Outcome, Any]], seconds: float) -> None:
+        try:
+            blob = pickle.dumps((seconds, [outcome for outcome, _ in outcomes]), protocol=5)
+        except Exception:  # a result that cannot be pickled as it is: see which (ADR 0010)
+            blob = pickle.dumps((seconds, [pack(outcome, step) for outcome, step in outcomes]), protocol=5)
+        self._connection.send_bytes(blob)
 
 
-def pack(outcome: Outcome, order: Attempt) -> bytes:
+def pack(outcome: Outcome, step: Any) -> bytes:
     """Pickle an outcome; a result that cannot be pickled is a failure of the step."""
     try:
         return pickle.dumps(outcome, protocol=5)
@@ -68,16 +113,11 @@ def pack(outcome: Outcome, order: Attempt) -> bytes:
             return cloudpickle.dumps(outcome, protocol=5)  # type: ignore[no-any-return]  # untyped library
         except Exception as error:  # ADR 0010
             reason = StepNotPortable(
-                f"the result of step {order.step.name!r}, a {type(outcome.value).__qualname__}, cannot be sent to "
-                f"the main process ({type(error).__name__}: {error}); return plain data, or run the step inline"
+                f"the result of step {step.name!r}, a {type(outcome.value).__qualname__}, cannot be sent to the main "
+                f"process ({type(error).__name__}: {error}); return plain data, or run the step inline"
             )
-            return pickle.dumps(Outcome(outcome.position, outcome.number, error=TaskError(reason, outcome.number)))
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+            failed = TaskError(reason, outcome.number)
+            return pickle.dumps(Outcome(outcome.position, outcome.number, error=failed), protocol=5)
 
 
 def _die_with_parent(lifeline: int) -> None:

@@ -1,0 +1,154 @@
+"""A worker process, seen from the process that drives it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from dotflow.core.exception import StepNotPortable
+from dotflow.core.messages import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dotflow.core.action import Action
+    from dotflow.core.messages import Attempt
+
+LOAD_PATIENCE = 60.0  # seconds that importing a step's modules may take before its timeout counts
+REAP_PATIENCE = 2.0
+LEAVES = {int, str, float, bool, type(None), bytes}
+FEW = 100  # items of a value that may travel with others
+
+
+class Job:
+    """One attempt on its way."""
+
+    __slots__ = ("order", "report", "small", "stopped")
+
+    def __init__(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
+        self.order, self.report, self.stopped = order, report, False
+        self.small = not order.timeout and _small(order.initial) and _small(order.previous)
+
+    def abandon(self) -> None:
+        """Report that the attempt was stopped."""
+        self.report(Outcome(self.order.position, self.order.number, interrupted=True))
+
+
+class Worker:
+    """One worker process: what it was sent, and what it has not answered.
+
+    Args:
+        lifeline: A pipe's end that the process watches, to die with this one.
+    """
+
+    def __init__(self, lifeline: int) -> None:
+        ours, theirs = socket.socketpair()
+        self._progress = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        shared = (theirs.fileno(), lifeline, self._progress.fileno())
+        code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=shared, start_new_session=True
+            )
+        self.connection = Connection(ours.detach())
+        self.ready = False
+        self.jobs: deque[Job] = deque()
+        self.sent = 0
+        self.deadline: float | None = None
+        self.started = 0.0
+        self.known: set[int] = set()
+        self.epoch = -1
+
+    def send(self, jobs: list[Job], blob: bytes) -> None:
+        """Send some attempts, to be made one after the other."""
+        self.connection.send_bytes(blob)
+        self.jobs.extend(jobs)
+        self.sent, self.started = len(jobs), time.time()
+        limit = jobs[0].order.timeout
+        self.deadline = time.monotonic() + LOAD_PATIENCE + limit if limit else None
+
+    def begin(self) -> None:
+        """Note that the process is ready, or that it is about to call a step that has a timeout."""
+        self.ready = True
+        if self.jobs and self.deadline is not None:
+            self.deadline = time.monotonic() + self.jobs[0].order.timeout
+
+    def victim(self) -> int:
+        """How many of the unanswered attempts the process had made before the one it died in."""
+        text = os.pread(self._progress.fileno(), 8, 0)
+        answered = self.sent - len(self.jobs)
+        return max(0, min(int(text or b"0") - answered, len(self.jobs) - 1))
+
+    def reap(self) -> int:
+        """Return the exit code of a process that ended by itself."""
+        try:
+            code = self._process.wait(REAP_PATIENCE)
+        except subprocess.TimeoutExpired:  # it closed its end, and lives
+            return self.kill()
+        self.kill()
+        return code
+
+    def kill(self) -> int:
+        """Kill the process and what it started; return its exit code."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # everything of it has ended
+        self.connection.close()
+        self._progress.close()
+        return self._process.wait()
+
+
+def pack_by_value(value: Any) -> bytes:
+    """Pickle anything that can travel, classes and functions of ``__main__`` included."""
+    import cloudpickle
+
+    return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]  # untyped library
+
+
+def pack(job: Job) -> bytes:
+    """Pickle what a step is called with."""
+    values = job.order[3:]  # all but position, number and step, which travel beside it
+    return pickle.dumps(values, 5) if job.small else pack_by_value(values)
+
+
+def not_portable(what: str, step: Action[..., Any], error: Exception) -> StepNotPortable:
+    """Return the error of something that cannot travel."""
+    return StepNotPortable(
+        f"the {what} of step {step.name!r} cannot be sent to a worker process ({type(error).__name__}: {error}); "
+        "open sockets, locks and the like inside the step, or run it in mode 'sequential' without a timeout"
+    )
+
+
+def _small(context: Any) -> bool:
+    """Whether a context holds little, and nothing but plain values."""
+    return context is None or _plain(context.storage, FEW) >= 0
+
+
+def _plain(value: Any, left: int) -> int:
+    """Return what is left of *left* items after those of *value*, negative if it is too much or not plain."""
+    kind = type(value)
+    if kind in LEAVES:
+        return left - 1 if (kind is not str and kind is not bytes) or len(value) < 1000 else -1
+    if kind is list or kind is tuple:
+        items = value
+    elif kind is dict:
+        items = [*value, *value.values()]
+    else:
+        return -1
+    if len(items) > left:
+        return -1
+    for item in items:
+        left = _plain(item, left)
+        if left < 0:
+            return -1
+    return left
