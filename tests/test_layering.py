@@ -26,6 +26,8 @@ LAYERS = {
     "dotflow.core.messages": VALUES,
     "dotflow.core.module": VALUES,
     "dotflow.core.codec": VALUES,
+    "dotflow.core.known": VALUES,
+    "dotflow.core.models": VALUES,
     "dotflow.core.record": VALUES,
     "dotflow.core.wake": VALUES,
     "dotflow.abc": CONTRACTS,

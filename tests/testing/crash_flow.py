@@ -47,10 +47,12 @@ class Model(BaseModel):
 MOMENT = datetime(2026, 11, 24, 20, 31, 5, 123456, tzinfo=UTC)
 VALUES: dict[str, Any] = {
     "none": None, "nothing": [0, "", [], {}, False, None], "float": [0.1, -0.0, 1e308, float("inf"), float("nan")],
-    "int": [2**64, -(10**1000)], "text": ["ü🦆\0", "\ud800"], "tuple": (1, (2, [3])), "set": {1, 2}, "frozen": frozenset("ab"),
+    "int": [2**64, -(10**1000)], "text": ["ü🦆\0", "\ud800"], "tuple": (1, (2, [3])), "set": {1, 2},
+    "frozen": frozenset("ab"),
     "bytes": b"\0\xff", "bytearray": bytearray(b"x"), "complex": 1 + 2j, "range": range(3), "slice": slice(1, None),
-    "keys": {1: "a", None: "b", (1, 2): "c"}, "envelope": {"__dotflow__": 1, "value": 2}, "ordered": OrderedDict(b=1, a=2),
-    "counter": Counter("aab"), "deque": deque([1, 2], 5), "moment": MOMENT, "zone": MOMENT.astimezone(ZoneInfo("Europe/Rome")),
+    "keys": {1: "a", None: "b", (1, 2): "c"}, "envelope": {"__dotflow__": 1, "value": 2},
+    "ordered": OrderedDict(b=1, a=2), "counter": Counter("aab"), "deque": deque([1, 2], 5), "moment": MOMENT,
+    "zone": MOMENT.astimezone(ZoneInfo("Europe/Rome")),
     "date": date(2026, 2, 28), "time": time(1, 2, 3), "delta": timedelta(-1, 5), "decimal": Decimal("1.10"),
     "fraction": Fraction(1, 3), "uuid": UUID(int=7), "path": PurePosixPath("/a/b"), "place": Path("c"),
     "enum": Colour.RED, "data": Point(1, ["t"]), "named": Pair(1, b"2"), "model": Model(n=1, at=MOMENT),

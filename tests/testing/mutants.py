@@ -32,16 +32,6 @@ class TearsWrites(StorageFolder):
             file.write(text[5:])
 
 
-class KeepsTheLongerTail(StorageFolder):
-    def post(self, key: str, context: Context) -> None:
-        with self.place(key).open("r+" if self.place(key).exists() else "w") as file:
-            file.write(json.dumps(context.storage))
-
-    def get(self, key: str) -> Context:
-        place = self.place(key)
-        return Context(json.JSONDecoder().raw_decode(place.read_text())[0] if place.exists() else None)
-
-
 class FirstWriteWins(StorageFolder):
     def post(self, key: str, context: Context) -> None:
         if not self.place(key).exists():
@@ -62,7 +52,8 @@ class CutsKeys(StorageFolder):
 
 class DropsUnicode(StorageFolder):
     def post(self, key: str, context: Context) -> None:
-        super().post(key, Context(json.loads(json.dumps(context.storage, ensure_ascii=False).encode("ascii", "replace"))))
+        text = json.dumps(context.storage, ensure_ascii=False).encode("ascii", "replace")
+        super().post(key, Context(json.loads(text)))
 
 
 class CountsInFloats(StorageFolder):
@@ -385,4 +376,3 @@ class IsNeverHealthy(Right):
     def healthcheck(self) -> None:
         self.post("healthcheck", Context(1))
         raise ConnectionError("down")
-

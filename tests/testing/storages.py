@@ -37,3 +37,8 @@ class StorageFolder(Storage):
 
     def key(self, task: Task) -> Any:
         return f"{task.workflow_id}:{task.task_id}"
+
+
+def by_environment() -> Storage:
+    """Make a client in the folder that the environment names."""
+    return StorageFolder(os.environ["KIT_FOLDER"])

@@ -59,13 +59,13 @@ class TestFlakyStorageThatDoesNotFail(StorageContract):
 
 def test_every_other_call_fails_and_the_run_completes(tmp_path: Path) -> None:
     """The engine tries again; no step runs twice."""
-    storage = FlakyStorage(StorageFile(path=tmp_path), fail=2)
+    storage = FlakyStorage(StorageFile(path=tmp_path), fail=2, methods=["post", "get", "get_many", "clear"])
 
     flow = run(storage)
 
     assert flow.result_storage() == [7, 14]
     assert calls == ["load", "double"]
-    assert storage.failures == storage.calls // 2 > 2
+    assert storage.failures == storage.calls // 2 >= 2
 
 
 def test_a_late_failure_has_saved(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_it_has_the_abilities_of_the_one_inside(tmp_path: Path) -> None:
         lambda: FlakyStorage(StorageDefault(), fail=0),
         lambda: FlakyStorage(StorageDefault(), fail=True),
         lambda: FlakyStorage(StorageDefault(), methods=["fetch"]),
-        lambda: FlakyStorage(dict()),  # type: ignore[arg-type]  # on purpose
+        lambda: FlakyStorage({}),  # type: ignore[arg-type]  # on purpose
         lambda: SlowStorage(StorageDefault(), -1),
         lambda: Point.parse("during post"),
     ],
@@ -194,6 +194,6 @@ def test_the_tools_are_found_by_name() -> None:
     """Each of the table, and nothing else."""
     assert all(callable(getattr(dotflow.testing, name)) for name in dotflow.testing.__all__)
     assert set(dotflow.testing.__all__) == set(dotflow.testing.TOOLS)
-    with pytest.raises(AttributeError, match="there are .*crash_matrix"):
+    with pytest.raises(AttributeError, match=r"there are .*crash_matrix"):
         _ = dotflow.testing.nothing
     assert check_storage is dotflow.testing.check_storage

@@ -11,22 +11,19 @@ of a value that share one object come back as two equal objects.
 
 from __future__ import annotations
 
-import binascii
-import enum
-import functools
 import importlib
-import io
 import math
 import sys
 import threading
-import types as kinds
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, DotflowError, ResultNotStorable
+from dotflow.core.known import KNOWN, Cannot, tag_of
+from dotflow.core.models import cells_of, fields_of, functions_in, hints_of, is_data, rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from dotflow.core.action import Action
 
@@ -44,10 +41,6 @@ AGAIN = "run it again with start(resume=False)"
 
 _custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
 _custom_names: dict[str, tuple[type, Callable[[Any], Any]]] = {}
-
-
-class Cannot(TypeError):
-    """A value of a known type that has something JSON cannot keep; says what."""
 
 
 class Kept:
@@ -109,7 +102,7 @@ class Codec:
         self._spaces: dict[int, dict[str, Any]] = {}
         self._lock = threading.RLock()
         for kind in types:
-            if not isinstance(kind, type) or not _is_data(kind):
+            if not isinstance(kind, type) or not is_data(kind):
                 expected = "enums, dataclasses, NamedTuples and pydantic models (register_codec takes others)"
                 raise ConfigurationError(f"types= takes {expected}, got {kind!r}")
             self._admit([kind])
@@ -233,18 +226,18 @@ class Codec:
 
     def _special(self, value: Any, kind: type, path: list[Any]) -> Any:
         why = "which JSON cannot keep: allow pickle with Config(codec='pickle') or 'signed'"
-        name, tag = _name(kind), _tag_of(kind)
+        name, tag = _name(kind), tag_of(kind)
         try:
             if kind in _custom:
                 name, encode = _custom[kind]
                 return {MARK: "custom", "of": name, "v": self._tree(encode(value), path)}
             if tag is not None:
-                simpler = _KNOWN[tag][1]
+                simpler = KNOWN[tag][1]
                 v = self._pairs(value, path) if simpler is None else self._tree(simpler(value), path, True)
                 return {MARK: tag, "v": v}
-            if _is_data(kind) and self._find(name, kind) is not None:
-                return {MARK: "data", "of": name, "v": self._tree(_fields(value), path, True)}
-            if _is_data(kind):
+            if is_data(kind) and self._find(name, kind) is not None:
+                return {MARK: "data", "of": name, "v": self._tree(fields_of(value), path, True)}
+            if is_data(kind):
                 why = f"a class that no step's module names: import it there, give Config(types=[{kind.__name__}])"
         except Cannot as error:
             why = f"{error}: return something simpler, allow pickle with Config(codec='pickle') or 'signed'"
@@ -269,7 +262,7 @@ class Codec:
             return plain
         tag, of, v = tree[MARK], tree.get("of", ""), self._value(tree["v"])
         if tag == "data":
-            return _build(_known(self._find(of), "class", of), v)
+            return rebuild(_known(self._find(of), "class", of), v)
         if tag == "custom":
             return _known(_custom_names.get(of), "codec", of)[1](v)
         if tag == "pickle":
@@ -278,7 +271,7 @@ class Codec:
             import pickle
 
             return pickle.loads(v)
-        module, _, build = _known(_KNOWN.get(tag), "tag", tag)
+        module, _, build = _known(KNOWN.get(tag), "tag", tag)
         return build(getattr(importlib.import_module(module), tag), v)
 
     # -- classes ------------------------------------------------------------------------------------------
@@ -296,10 +289,10 @@ class Codec:
         with self._lock:
             steps = list(self._steps)
             self._steps.clear()
-            for func in (func for step in steps for func in _functions(step.func)):
+            for func in (func for step in steps for func in functions_in(step.func)):
                 for space in (func.__globals__, getattr(sys.modules.get(func.__module__), "__dict__", {})):
                     self._spaces[id(space)] = space
-                self._admit([*_hints(func), *_cells(func)])
+                self._admit([*hints_of(func), *cells_of(func)])
             for space in self._spaces.values():
                 self._admit([item for item in list(space.values()) if issubclass(type(item), type)])
 
@@ -309,9 +302,9 @@ class Codec:
             found = todo.pop()
             if get_args(found):  # list[Point], Point | None
                 todo += [get_origin(found), *get_args(found)]
-            elif isinstance(found, type) and _is_data(found) and self._types.get(_name(found)) is not found:
+            elif isinstance(found, type) and is_data(found) and self._types.get(_name(found)) is not found:
                 self._types[_name(found)] = found
-                todo += _hints(found)
+                todo += hints_of(found)
 
 
 def _secret(key: bytes | None) -> bytes:
@@ -393,274 +386,4 @@ _BULK: dict[type, Callable[[Any], bool]] = {  # what many values of one type mus
     int: lambda items: bool(min(items) > -HUGE and max(items) < HUGE),
     float: lambda items: all(map(math.isfinite, items)),
     str: lambda items: _is_text("".join(items)),
-}
-
-# -- data classes -----------------------------------------------------------------------------------------
-
-
-def _is_data(kind: type) -> bool:
-    if isinstance(kind, enum.EnumMeta) or hasattr(kind, "__dataclass_fields__"):
-        return True
-    if issubclass(kind, tuple):
-        return hasattr(kind, "_fields") and hasattr(kind, "_field_defaults")
-    model = getattr(sys.modules.get("pydantic"), "BaseModel", None)
-    return model is not None and issubclass(kind, model)
-
-
-def _functions(func: Any, depth: int = 0) -> Iterator[kinds.FunctionType]:
-    """The plain functions in a step: wrapped, bound, partial, or the methods of a class or object."""
-    if isinstance(func, kinds.FunctionType):
-        yield func
-        parts = [vars(func).get("__wrapped__")]
-    elif isinstance(func, type):
-        parts = [part for base in func.__mro__[:-1] for part in vars(base).values()]
-    else:
-        parts = [getattr(func, "func", None), getattr(func, "__func__", None), vars(type(func)).get("__call__")]
-    for part in parts if depth < 4 else ():
-        if part is not None:
-            yield from _functions(part, depth + 1)
-
-
-def _hints(found: Any) -> list[Any]:
-    try:
-        return list(get_type_hints(found).values())
-    except (NameError, TypeError, AttributeError, SyntaxError):  # a name that only type checkers see
-        return []
-
-
-def _cells(func: kinds.FunctionType) -> list[Any]:
-    found = []
-    for cell in func.__closure__ or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:  # not filled yet
-            continue
-    return [item for item in found if issubclass(type(item), type)]
-
-
-def _is_field(kind: type, name: str) -> bool:
-    """Whether *name* is part of what an instance is: no cache, nothing that Python keeps for itself."""
-    if name.startswith("__") and name.endswith("__"):
-        return name.startswith("__pydantic_")
-    return not isinstance(getattr(kind, name, None), functools.cached_property)
-
-
-def _fields(value: Any) -> Any:
-    kind = type(value)
-    if isinstance(value, enum.Flag):
-        return value._value_
-    if isinstance(value, enum.Enum):
-        if kind.__members__.get(value._name_) is not value:
-            raise Cannot("a member that its class does not list")
-        return value._name_
-    if isinstance(value, tuple):
-        if len(value) != len(kind._fields) or getattr(value, "__dict__", None):
-            raise Cannot("with more than its fields")
-        return dict(zip(kind._fields, value, strict=True))
-    try:
-        object.__new__(kind)
-    except TypeError:
-        raise Cannot("which inherits from a built-in type") from None
-    state = object.__getstate__(value)
-    parts = state if isinstance(state, tuple) else (state,)
-    return {name: item for part in parts for name, item in (part or {}).items() if _is_field(kind, name)}
-
-
-def _build(kind: Any, v: Any) -> Any:
-    """Make an instance without calling its class, so that no code of it runs."""
-    if issubclass(kind, enum.Enum):
-        return kind(v) if issubclass(kind, enum.Flag) else kind.__members__[v]
-    if issubclass(kind, tuple):
-        v = {**kind._field_defaults, **v}
-        if len(v) != len(kind._fields):
-            raise ValueError("other fields")
-        return tuple.__new__(kind, [v[name] for name in kind._fields])
-    made = object.__new__(kind)
-    for name, item in v.items():
-        if not _is_field(kind, name):
-            raise ValueError("not a field")
-        object.__setattr__(made, name, item)
-    for name, field in _declared(kind).items():
-        if not hasattr(made, name):  # the class has gained a field since
-            object.__setattr__(made, name, _default(field))
-    return made
-
-
-def _declared(kind: Any) -> dict[str, Any]:
-    if not hasattr(kind, "__dataclass_fields__"):
-        return dict(kind.model_fields)
-    import dataclasses
-
-    return {field.name: field for field in dataclasses.fields(kind) if field.init}
-
-
-def _default(field: Any) -> Any:
-    if callable(field.default_factory):
-        return field.default_factory()
-    if type(field.default).__name__ in ("_MISSING_TYPE", "PydanticUndefinedType"):
-        raise ValueError("a field without a value")
-    return field.default
-
-
-# -- known types ------------------------------------------------------------------------------------------
-
-
-def _tag_of(kind: type) -> str | None:
-    tag = kind.__name__
-    if tag in _KNOWN and getattr(sys.modules.get(_KNOWN[tag][0]), tag, None) is kind:
-        return tag
-    scalar = getattr(sys.modules.get("numpy"), "generic", None)
-    return "generic" if scalar is not None and issubclass(kind, scalar) and kind.__module__ == "numpy" else None
-
-
-def _moment(value: Any) -> dict[str, Any]:
-    return {"at": value.replace(tzinfo=None, fold=0).isoformat(), "fold": value.fold, "tzinfo": value.tzinfo}
-
-
-def _zone(value: Any) -> str:
-    if value.key is None:
-        raise Cannot("a time zone without a key")
-    return str(value.key)
-
-
-def _context(value: Any) -> dict[str, Any]:
-    parts = {name: getattr(value, name) for name in ("storage", "task_id", "workflow_id", "scheduled_for")}
-    return {**parts, "_made": value._made}
-
-
-def _from_context(kind: Any, v: dict[str, Any]) -> Any:
-    made = kind()
-    for name in ("storage", "task_id", "workflow_id", "scheduled_for", "_made"):
-        setattr(made, name, v[name])
-    return made
-
-
-def _npy(value: Any) -> bytes:
-    import numpy
-
-    if value.dtype.hasobject or value.dtype.kind == "T":
-        raise Cannot(f"of dtype {value.dtype}")
-    buffer = io.BytesIO()
-    numpy.lib.format.write_array(buffer, numpy.asanyarray(value), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _from_npy(kind: Any, v: bytes) -> Any:
-    import numpy
-
-    array = numpy.lib.format.read_array(io.BytesIO(v), allow_pickle=False)
-    return array[()] if kind is numpy.generic else array
-
-
-def _line(line: Any) -> dict[str, Any]:
-    """Take a pandas Series or Index apart."""
-    import pandas
-
-    if isinstance(line, pandas.RangeIndex):
-        return {"range": [line.start, line.stop, line.step], "name": line.name}
-    kind, array = line.dtype, line.array
-    if isinstance(kind, pandas.CategoricalDtype):
-        data: Any = {"codes": array.codes, "categories": _line(array.categories), "ordered": array.ordered}
-    elif isinstance(kind, pandas.DatetimeTZDtype):
-        data = array.asi8
-    elif type(kind).__module__.startswith("numpy"):
-        data = list(array) if kind.hasobject else line.to_numpy()
-    else:
-        data = [None if gone else item for item, gone in zip(array.tolist(), array.isna(), strict=True)]
-    freq = line.freqstr if isinstance(line, (pandas.DatetimeIndex, pandas.TimedeltaIndex)) else None
-    return {"data": data, "dtype": str(kind), "name": line.name, "freq": freq}
-
-
-def _from_line(v: dict[str, Any], is_index: bool) -> Any:
-    import pandas
-
-    if "range" in v:
-        return pandas.RangeIndex(*v["range"], name=v["name"])
-    data, kind = v["data"], v["dtype"]
-    if isinstance(data, dict):
-        categories = _from_line(data["categories"], True)
-        data = pandas.Categorical.from_codes(data["codes"], categories=categories, ordered=data["ordered"])
-    elif kind != "object" and (isinstance(data, list) or "," in kind):
-        data = pandas.array(data, dtype=kind)
-    line = pandas.Series(data, dtype=object if kind == "object" else None, name=v["name"])
-    if is_index:
-        line = pandas.Index(line.array, dtype=line.dtype, name=v["name"], tupleize_cols=False)
-        if v["freq"] is not None:
-            line.freq = v["freq"]
-    return line
-
-
-def _frame(value: Any) -> dict[str, Any]:
-    """Take a DataFrame or Series apart, and see that it can be put together again."""
-    import pandas
-
-    table = value.ndim == 2
-    columns = [value.iloc[:, at] for at in range(value.shape[1])] if table else [value]
-    same = pandas.testing.assert_frame_equal if table else pandas.testing.assert_series_equal
-    try:
-        parts = {"lines": [_line(column) for column in columns], "index": _line(value.index), "attrs": value.attrs}
-        parts["columns"] = _line(value.columns) if table else None
-        same(_from_frame(type(value), parts), value, check_exact=True)
-    except (AssertionError, TypeError, ValueError, AttributeError, NotImplementedError):
-        raise Cannot("with an index or dtype that has no plain form (reset_index() or astype() helps)") from None
-    return parts
-
-
-def _from_frame(kind: Any, v: dict[str, Any]) -> Any:
-    lines, index = [_from_line(line, False) for line in v["lines"]], _from_line(v["index"], True)
-    for line in lines:
-        line.index = index
-    if v["columns"] is None:
-        made = lines[0]
-    else:
-        made = kind(dict(enumerate(lines)), index=index)
-        made.columns = _from_line(v["columns"], True)
-    made.attrs = v["attrs"]
-    return made
-
-
-def _from_stamp(kind: Any, v: list[Any]) -> Any:
-    made, zone = kind(v[0]), v[1]
-    return made if zone is None else made.tz_localize("UTC").tz_convert(zone)
-
-
-_AS_LIST = (list, lambda kind, v: kind(v))
-_AS_TEXT = (str, lambda kind, v: kind(v))
-_AS_PAIRS = (None, lambda kind, v: kind(dict(zip(v[::2], v[1::2], strict=True))))
-_AS_BASE64 = (
-    lambda value: binascii.b2a_base64(value, newline=False).decode(),
-    lambda kind, v: kind(binascii.a2b_base64(v, strict_mode=True)),
-)
-_AS_SLICE = (lambda value: [value.start, value.stop, value.step], lambda kind, v: kind(*v))
-_AS_MOMENT = (_moment, lambda kind, v: kind.fromisoformat(v["at"]).replace(fold=v["fold"], tzinfo=v["tzinfo"]))
-
-# Tag, which is the name of the type: its module, what makes it simpler (pairs if None), what makes it again.
-_KNOWN: dict[str, tuple[str, Callable[[Any], Any] | None, Callable[[Any, Any], Any]]] = {
-    **dict.fromkeys(("tuple", "set", "frozenset"), ("builtins", *_AS_LIST)),
-    **dict.fromkeys(("bytes", "bytearray"), ("builtins", *_AS_BASE64)),
-    **dict.fromkeys(("range", "slice"), ("builtins", *_AS_SLICE)),
-    "dict": ("builtins", *_AS_PAIRS),
-    "str": ("builtins", lambda v: v.encode("utf-8", "surrogatepass"), lambda _, v: v.decode("utf-8", "surrogatepass")),
-    "int": ("builtins", hex, lambda kind, v: kind(v, 16)),
-    "float": ("builtins", float.hex, lambda kind, v: kind.fromhex(v)),
-    "complex": ("builtins", lambda v: [v.real, v.imag], lambda kind, v: kind(*v)),
-    **dict.fromkeys(("OrderedDict", "Counter"), ("collections", *_AS_PAIRS)),
-    "deque": ("collections", lambda v: {"iterable": list(v), "maxlen": v.maxlen}, lambda kind, v: kind(**v)),
-    **dict.fromkeys(("datetime", "time"), ("datetime", *_AS_MOMENT)),
-    "date": ("datetime", lambda v: v.isoformat(), lambda kind, v: kind.fromisoformat(v)),
-    "timedelta": ("datetime", lambda v: [v.days, v.seconds, v.microseconds], lambda kind, v: kind(*v)),
-    "timezone": ("datetime", lambda v: list(v.__getinitargs__()), lambda kind, v: kind(*v)),
-    "ZoneInfo": ("zoneinfo", _zone, lambda kind, v: kind(v)),
-    "Decimal": ("decimal", *_AS_TEXT),
-    "Fraction": ("fractions", lambda v: [v.numerator, v.denominator], lambda kind, v: kind(*v)),
-    "UUID": ("uuid", *_AS_TEXT),
-    **dict.fromkeys(("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"), ("pathlib", *_AS_TEXT)),
-    "Context": ("dotflow.core.context", _context, _from_context),
-    **dict.fromkeys(("ndarray", "generic"), ("numpy", _npy, _from_npy)),
-    **dict.fromkeys(("DataFrame", "Series"), ("pandas", _frame, _from_frame)),
-    "Timestamp": ("pandas", lambda v: [v.asm8, v.tzinfo], _from_stamp),
-    "Timedelta": ("pandas", lambda v: v.asm8, lambda kind, v: kind(v)),
-    "Period": ("pandas", lambda v: {"ordinal": v.ordinal, "freq": v.freqstr}, lambda kind, v: kind(**v)),
-    "NaTType": ("pandas._libs.tslibs.nattype", lambda _: 0, lambda *_: sys.modules["pandas"].NaT),
-    "NAType": ("pandas._libs.missing", lambda _: 0, lambda *_: sys.modules["pandas"].NA),
 }
