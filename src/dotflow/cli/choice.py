@@ -9,59 +9,49 @@ import click
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from dotflow.abc.storage import Storage
 
 
 class Backend(NamedTuple):
-    """One row of the table of storages.
+    """What a plain name and ``--path`` mean.
 
     Attributes:
-        build: Makes the storage, from the whole value of ``--storage`` and that of ``--path``.
+        url: How the URL of it begins; the path follows.
+        path: Used where ``--path`` is not given.
         place: What ``--path`` means for it.
-        url: Whether the value is a URL with this name as its scheme, rather than the name alone.
     """
 
-    build: Callable[[str, str | None], Storage]
+    url: str
+    path: str
     place: str
-    url: bool = False
-
-
-def _memory(value: str, path: str | None) -> Storage:
-    from dotflow.providers import StorageDefault
-
-    return StorageDefault()
-
-
-def _file(value: str, path: str | None) -> Storage:
-    from dotflow.providers import StorageFile
-
-    return StorageFile() if path is None else StorageFile(path=path)
-
-
-def _sqlite(value: str, path: str | None) -> Storage:
-    from dotflow.providers import StorageSQLite
-
-    return StorageSQLite() if path is None else StorageSQLite(path)
 
 
 STORAGES: dict[str, Backend] = {
-    "default": Backend(_memory, "not used"),
-    "file": Backend(_file, "a folder, .output by default"),
-    "sqlite": Backend(_sqlite, "the database file, dotflow.db by default"),
+    "default": Backend("memory:", "", "not used"),
+    "file": Backend("file:", ".output", "a folder, .output by default"),
+    "sqlite": Backend("sqlite:///", "dotflow.db", "the database file, dotflow.db by default"),
 }
 MODES: tuple[str, ...] = tuple(mode.value for mode in TypeExecution)
 
 
 def forms(table: dict[str, Backend]) -> list[str]:
-    """Return how the rows of a table are written on the command line."""
-    return [f"{name}://..." if row.url else name for name, row in table.items()]
+    """Return how a storage is written on the command line."""
+    return [*table, "URL"]
 
 
 def make_storage(value: str, path: str | None) -> Storage:
-    """Return the storage that ``--storage`` and ``--path`` describe; ``StorageName`` has checked *value*."""
-    return STORAGES[value.partition("://")[0]].build(value, path)
+    """Return the storage that ``--storage`` and ``--path`` describe."""
+    from urllib.parse import quote
+
+    from dotflow.providers.by_url import storage_from
+
+    row = STORAGES.get(value)
+    if row is None:
+        return storage_from(value)
+    chosen = path if path is not None else row.path
+    return storage_from(row.url if row.url == "memory:" else row.url + quote(chosen))
 
 
 class Known(click.ParamType[str]):
@@ -92,15 +82,18 @@ class Known(click.ParamType[str]):
 
 
 class StorageName(Known):
-    """A name, or the scheme of a URL, from the table of storages."""
+    """A name from the table of storages, or a URL."""
 
     def __init__(self) -> None:
         super().__init__("storage", forms(STORAGES))
 
     def accepts(self, text: str) -> bool:
-        """Whether the table has a row for *text*."""
-        name, url, _ = text.partition("://")
-        return name in STORAGES and STORAGES[name].url == bool(url)
+        """Whether the table has a row for *text*, or its scheme is known."""
+        if text in STORAGES or "://" not in text:
+            return text in STORAGES
+        from dotflow.providers.by_url import known_schemes
+
+        return text.partition("://")[0] in known_schemes()
 
 
 def unknown(what: str, value: str, known: Iterable[str]) -> str:

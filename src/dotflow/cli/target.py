@@ -135,8 +135,8 @@ def from_step(path: str, wish: Wish) -> DotFlow:
 
     step = found(path)
     extra = {} if wish.callback is None else {"callback": found(wish.callback)}
-    storage = None if wish.storage is None else make_storage(wish.storage, wish.path)
-    workflow = DotFlow(Config(storage=storage), workflow_id=wish.workflow_id)
+    config = Config.from_url() if wish.storage is None else Config(storage=make_storage(wish.storage, wish.path))
+    workflow = DotFlow(config, workflow_id=wish.workflow_id)
     workflow.task.add(step=step, initial_context=wish.initial_context, **extra)
     return workflow
 

@@ -77,6 +77,27 @@ class Config:
                 setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
 
+    @classmethod
+    def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:
+        """Make a config whose storage is given by URL or name.
+
+        Args:
+            storage: ``sqlite:///flow.db``, ``postgresql://...``, ``redis://...``, ``s3://bucket/prefix``, ``gs://...``,
+                ``az://...``, ``file:///folder``, ``memory://``, or the scheme of another package. ``None`` takes the
+                environment variable ``DOTFLOW_STORAGE``, else ``storage`` in ``[tool.dotflow]`` of
+                ``pyproject.toml`` in the working folder, else the default.
+            **kwargs: The other arguments of ``Config``.
+
+        Raises:
+            ConfigurationError: the URL cannot be understood.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.providers.by_url import configured_url, storage_from
+
+        url = storage if storage is not None else configured_url()
+        return cls(storage=None if url is None else storage_from(url), **kwargs)
+
     storage: Storage
     notify: Notify
     log: Log

@@ -396,7 +396,7 @@ class Abilities(ThreeMethods):
         post(key=keys[1], context=Context(2), ttl=1)
         storage.post(key=keys[1], context=Context(3))
         post(key=keys[2], context=Context(4), ttl=1)  # when it is gone, the time of the others is over too
-        for _ in range(100):
+        for _ in range(50):
             if storage.get(key=keys[2]).storage is None:
                 break
             time.sleep(0.05)
