@@ -42,10 +42,13 @@ class Log(ABC):
 
     def _write(self, level: str, **kwargs: Any) -> None:
         if self._logger is not None and LEVELS[level] >= self._level:
-            self._logger.log(LEVELS[level], self._format_text(level, **kwargs))
+            from dotflow.core.redact import mask
+
+            self._logger.log(LEVELS[level], "%s", mask(self._format_text(level, **kwargs)))
 
     def _format_text(self, level: str, **kwargs: Any) -> str:
-        """Return the text of one record; ``_format`` is ``simple`` or ``json``."""
-        from dotflow.core.record import as_json, as_text
+        """Return the text of one record; ``_format`` is ``simple``, ``json`` or ``logfmt``."""
+        from dotflow.core.record import as_json, as_logfmt, as_text
 
-        return as_json(level, **kwargs) if self._format == "json" else as_text(level, **kwargs)
+        forms = {"json": as_json, "logfmt": as_logfmt}
+        return forms.get(self._format, as_text)(level, **kwargs)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Notify(ABC):
-    """Sends a message when the status of a task changes."""
+    """Sends a message when the status of a task changes.
+
+    Attributes:
+        patience: Seconds one call may take; one that takes longer is abandoned and counts as failed.
+    """
+
+    patience: ClassVar[float] = 10.0
 
     @abstractmethod
     def hook_status_task(self, task: Any) -> None:
@@ -16,4 +22,12 @@ class Notify(ABC):
         Called in order, from a thread beside the run, with a copy of the task as it stood at that moment:
         status, errors, contexts, ``duration`` and ``finished_at`` are already set. May raise or take its time:
         the run goes on, and the fault is reported once and counted.
+        """
+
+    def hook_status_workflow(self, run: Any) -> None:
+        """Tell somebody how a run ended. Optional: called only where it is overridden.
+
+        *run* has ``workflow_id``, ``status``, ``duration`` in seconds and ``tasks``, copies like those above.
+
+        .. versionadded:: 2.0
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Server(ABC):
@@ -11,7 +11,12 @@ class Server(ABC):
 
     Called in order, from a thread beside the run, with copies of the tasks; what it raises is reported once
     and counted.
+
+    Attributes:
+        patience: Seconds one call may take; one that takes longer is abandoned and counts as failed.
     """
+
+    patience: ClassVar[float] = 10.0
 
     @abstractmethod
     def create_workflow(self, workflow: Any) -> None:

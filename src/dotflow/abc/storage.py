@@ -32,11 +32,13 @@ class Storage(ABC):
             themselves, with no envelope.
         faithful: Set by a storage that the contract kit has proved: the engine hands on the value it just
             posted instead of reading it back. A subclass that overrides ``post`` or ``get`` must set it anew.
+        clears_at_once: Set by a storage whose ``clear`` is all or nothing, whatever interrupts it.
         patience: Seconds for which a call is tried again while the storage cannot be reached.
     """
 
     keeps_objects: ClassVar[bool] = False
     faithful: ClassVar[bool] = False
+    clears_at_once: ClassVar[bool] = False
     patience: ClassVar[float] = 30.0
 
     @abstractmethod

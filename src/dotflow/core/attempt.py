@@ -6,15 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS, Action, actions_of
-from dotflow.core.context import make_context
+from dotflow.core.context import Context, make_context
 from dotflow.core.exception import UnsupportedOption
 from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
-
-    from dotflow.core.context import Context
 
 ALARM_AGAIN = 0.5  # seconds after which a method that swallowed its TimeoutError gets another
 
@@ -37,6 +35,8 @@ def attempt(order: Attempt) -> Outcome:
         if step.is_async:
             value = _await(value)
         kind = type(value)
+        if kind is Context:
+            value, kind = value.storage, type(value.storage)
         if _has_actions[kind] if kind in _has_actions else _learn(kind):
             value = _run_methods(value, order)
     except BaseException as error:
@@ -55,6 +55,8 @@ async def attempt_async(order: Attempt) -> Outcome:
             value = await _limited(step.func(**kwargs), step, order.timeout)
         else:
             value = await step.func(**kwargs)
+        if type(value) is Context:
+            value = value.storage
         if _learn(type(value)):
             import asyncio
 

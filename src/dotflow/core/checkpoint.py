@@ -41,6 +41,13 @@ class Checkpoint:
         self.blocks = not storage.keeps_objects
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
 
+    def lead(self, wait: float) -> Callable[[], None] | None:
+        """Become the leader of the workflow where the storage can arrange that; return what gives it up."""
+        if not self._storage.can("lock"):
+            return None
+        lock = self._storage.lock
+        return self._call(lock, None, workflow_id=self._workflow_id, wait=wait)  # type: ignore[no-any-return]
+
     # -- results ------------------------------------------------------------------------------------------
 
     def save(self, pairs: Sequence[tuple[Task, Any]]) -> list[Any]:
@@ -99,19 +106,23 @@ class Checkpoint:
         return {position: value.get() for position, value in values.items()}  # one that was not proved is read now
 
     def forget(self, tasks: Sequence[Task]) -> None:
-        """Remove what earlier runs saved, from the last task to the first."""
+        """Remove what earlier runs saved; *tasks* are in an order in which each comes after those it needs.
+
+        The last one goes first: a process that is killed half-way leaves the start of one run, never parts of two.
+        """
         storage = self._storage
+        if not (storage.clears_at_once and storage.can("clear")):
+            keys = [self.key(task) for task in (self._pseudo(RECORD), self._pseudo(FINGERPRINT), *tasks)]
+            found = self._find(keys)
+            for key in reversed(keys):
+                if key not in found:
+                    continue
+                if storage.can("delete"):
+                    self._call(storage.delete, key)
+                else:
+                    self._call(storage.post, key, context=Context(None, workflow_id=None))
         if storage.can("clear"):
             self._call(storage.clear, None, workflow_id=self._workflow_id)
-            return
-        known = [*tasks, self._pseudo(FINGERPRINT), self._pseudo(RECORD)]
-        keys = [self.key(task) for task in known]
-        found = self._find(keys)
-        for key in reversed([key for key in keys if key in found]):
-            if storage.can("delete"):
-                self._call(storage.delete, key)
-            else:
-                self._call(storage.post, key, context=Context(None, workflow_id=None))
 
     # -- records ------------------------------------------------------------------------------------------
 

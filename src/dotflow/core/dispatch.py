@@ -1,13 +1,15 @@
 """From events to observers. Nothing else calls them, and here they are isolated.
 
 In-process observers (log, tracer, metrics, callbacks, listeners) are called on the run's thread. Network
-observers (notify, server) are called on a lane: a thread with a bounded queue, which gets copies.
+observers (notify, server) are called on a lane, see ``dotflow.core.lane``. Those get copies of the tasks, in which
+secrets are masked; so does an in-process provider, unless it says by ``masks = True`` that it masks what it writes.
 """
 
 from __future__ import annotations
 
-import atexit
+import copy
 import functools
+import itertools
 import threading
 import time
 from collections import Counter, deque
@@ -24,6 +26,7 @@ from dotflow.core.events import (
     WorkflowFinished,
     WorkflowStarted,
 )
+from dotflow.core.lane import END_PATIENCE, Call, Lane, here, lane_of
 from dotflow.core.task import basic_callback
 from dotflow.core.types import WorkflowStatus
 
@@ -32,9 +35,7 @@ if TYPE_CHECKING:
     from dotflow.core.events import Event
 
 FAULTS_KEPT = 1000
-QUEUE_LENGTH = 10_000  # calls that wait for a slow network observer; the oldest are dropped beyond that
-END_PATIENCE = 1.0  # seconds that the end of a run waits for network observers
-EXIT_PATIENCE = 10.0  # seconds that the end of the program waits for them
+_runs = itertools.count()
 
 
 class ObserverFault(NamedTuple):
@@ -66,7 +67,9 @@ class Dispatcher:
         self.faults: deque[ObserverFault] = deque(maxlen=FAULTS_KEPT)
         self.fault_counts: Counter[str] = Counter()
         self._reported: set[tuple[str, str]] = set()
-        self._lane: Lane | None = None
+        self._mutex = threading.Lock()
+        self._lanes: list[Lane] = []
+        self._run = next(_runs)
         self._hooks: dict[type, list[tuple[str, Any]]] = {}
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
@@ -91,48 +94,65 @@ class Dispatcher:
                 self.fault(name, type(event).__name__, error)
 
     def fault(self, observer: str, event: str, error: BaseException) -> None:
-        """Count a failure; report the first of each kind to the logger ``dotflow``."""
-        self.faults.append(ObserverFault(observer, event, error))
-        self.fault_counts[observer] += 1
+        """Count a failure; report the first of each kind to the logger ``dotflow``. May be called from any thread."""
         kind = (observer, type(error).__name__)
-        if kind in self._reported:
-            return
-        self._reported.add(kind)
+        with self._mutex:
+            self.faults.append(ObserverFault(observer, event, error))
+            self.fault_counts[observer] += 1
+            if kind in self._reported:
+                return
+            self._reported.add(kind)
         import logging
+        import traceback
+
+        from dotflow.core.redact import mask
 
         logging.getLogger("dotflow").warning(
-            "%s failed at %s and the run goes on; further failures of this kind are only counted",
-            observer, event, exc_info=error,
+            "%s failed at %s and the run goes on; further failures of this kind are only counted\n%s",
+            observer, event, mask("".join(traceback.format_exception(error)).rstrip()),
         )  # fmt: skip
 
     def flush(self) -> None:
         """Give network observers a moment to finish; what is left is delivered in the background."""
-        if self._lane is not None:
-            self._lane.flush(END_PATIENCE)
-            self._lane.release()
+        until = time.monotonic() + END_PATIENCE
+        for lane in self._lanes:
+            if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
+                lane.flush(until, self._run)
+            lane.release(self._run)
 
     def _hook(self, kind: type, name: str, hook: Any) -> None:
         self._hooks.setdefault(kind, []).append((name, hook))
 
     def _connect(self, config: Config) -> None:
+        nested = _inside()
         for name, kinds, call in ROUTES:
             if name != "log" and not config.given(name):
                 continue  # a default: it does nothing
             provider = getattr(config, name)
             if getattr(provider, "silent", False) or (kinds is INFORMED and getattr(provider, "quiet", False)):
                 continue
-            hook = functools.partial(call, provider)
-            for kind in kinds:
-                if name in NETWORK:
-                    self._send(kind, _name(provider), hook)
-                else:
-                    self._hook(kind, _name(provider), hook)
+            for each in getattr(provider, "members", None) or (provider,):
+                if id(each) not in nested:
+                    self._join(name, kinds, call, each)
 
-    def _send(self, kind: type, name: str, hook: Any) -> None:
-        if self._lane is None:
-            self._lane = Lane(self.fault)
-        lane = self._lane
-        self._hook(kind, name, lambda event: lane.put(name, hook, _frozen(event)))
+    def _join(self, name: str, kinds: Kinds, call: Callable[[Any, Any], None], provider: Any) -> None:
+        if call is _notify_end and not _tells_ends(provider):
+            return
+        hook: Callable[[Any], None] = functools.partial(call, provider)
+        if name in NETWORK:
+            hook = self._sent(provider, hook)
+        elif not getattr(provider, "masks", False):
+            hook = _guarded(provider, hook)
+        for kind in kinds:
+            self._hook(kind, _name(provider), hook)
+
+    def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+        lane = lane_of(provider)
+        if lane not in self._lanes:
+            self._lanes.append(lane)
+            _refresh()
+        name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
+        return lambda event: lane.put(Call(name, hook, _frozen(event), fault, run, own))
 
     def _outcome(self, event: WorkflowFinished) -> None:
         chosen = self._on_success if event.status is WorkflowStatus.COMPLETED else self._on_failure
@@ -169,6 +189,10 @@ def _measure(metrics: Any, event: WorkflowFinished) -> None:
     (metrics.workflow_completed if completed else metrics.workflow_failed)(event.workflow_id, event.duration)
 
 
+def _notify_end(notify: Any, event: WorkflowFinished) -> None:
+    notify.hook_status_workflow(run=event)
+
+
 # Who is told of what, and how, in the order in which one change is told.
 ROUTES: tuple[tuple[str, Kinds, Callable[[Any, Any], None]], ...] = (
     ("tracer", (WorkflowStarted,), _trace_start),
@@ -186,6 +210,7 @@ ROUTES: tuple[tuple[str, Kinds, Callable[[Any, Any], None]], ...] = (
     ("server", (*ENDS, TaskRestored), lambda server, e: server.update_task(task=e.task)),
     ("tracer", (WorkflowFinished,), _trace_end),
     ("metrics", (WorkflowFinished,), _measure),
+    ("notify", (WorkflowFinished,), _notify_end),
     ("server", (WorkflowFinished,), lambda server, e: server.update_workflow(workflow=e.workflow_id, status=e.status)),
 )
 
@@ -199,74 +224,54 @@ def _name(observer: object) -> str:
     return getattr(observer, "__qualname__", None) or type(observer).__name__
 
 
+def _tells_ends(notify: Any) -> bool:
+    from dotflow.abc.notify import Notify
+
+    found = getattr(type(notify), "hook_status_workflow", None)
+    return found is not None and found is not Notify.hook_status_workflow
+
+
 def _frozen(event: Any) -> Any:
+    """Return a copy of *event* that stays as it is and tells no secret."""
+    from dotflow.core.redact import masked
+
     if hasattr(event, "task"):
-        return event._replace(task=event.task.snapshot())
-    return event._replace(tasks=[task.snapshot() for task in event.tasks])
+        return event._replace(task=masked(event.task))
+    tasks = [masked(task) for task in event.tasks]
+    workflow = getattr(event, "workflow", None)
+    if workflow is None:
+        return event._replace(tasks=tasks)
+    frozen = copy.copy(workflow)
+    frozen.task = copy.copy(workflow.task)
+    frozen.task.queue = tasks
+    return event._replace(tasks=tasks, workflow=frozen)
 
 
-class Lane:
-    """Calls network observers one after the other on a thread of its own.
+def _guarded(provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return *hook* with masked copies, and so that a workflow that the provider starts does not tell it again."""
+    own = id(provider)
+    _refresh()
 
-    Args:
-        fault: Told what a call raised.
-    """
+    def tell(event: Any) -> None:
+        before = _inside()
+        here.observers = before | {own}
+        try:
+            hook(_frozen(event))
+        finally:
+            here.observers = before
 
-    def __init__(self, fault: Callable[[str, str, BaseException], None]) -> None:
-        self._fault = fault
-        self._calls: deque[tuple[str, Any, Any]] = deque()
-        self._changed = threading.Condition()
-        self._since: float | None = None
-        self._released = False
-        self._thread: threading.Thread | None = None
+    return tell
 
-    def put(self, name: str, hook: Any, event: Any) -> None:
-        """Queue a call; the oldest one is dropped, and counted, if too many wait."""
-        with self._changed:
-            if len(self._calls) >= QUEUE_LENGTH:
-                dropped = self._calls.popleft()
-                self._fault(
-                    dropped[0],
-                    type(dropped[2]).__name__,
-                    OverflowError("too many calls wait; one was dropped"),
-                )
-            self._calls.append((name, hook, event))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="dotflow-network", daemon=True)
-                self._thread.start()
-                atexit.register(self.flush, EXIT_PATIENCE)
-            self._changed.notify_all()
 
-    def flush(self, patience: float) -> None:
-        """Wait until every call is done, at most *patience* seconds, and no longer for a call that takes that long."""
-        until = time.monotonic() + patience
-        with self._changed:
-            while self._calls or self._since is not None:
-                now = time.monotonic()
-                stuck = self._since + patience if self._since is not None else until
-                if now >= min(until, stuck):
-                    return
-                self._changed.wait(min(until, stuck) - now)
+def _inside() -> frozenset[int]:
+    """The ids of the observers in whose calls this thread is."""
+    return getattr(here, "observers", NOBODY)
 
-    def release(self) -> None:
-        """Let the thread end as soon as nothing is left to call."""
-        with self._changed:
-            self._released = True
-            self._changed.notify_all()
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._since = None
-                self._changed.notify_all()
-                while not self._calls and not self._released:
-                    self._changed.wait()
-                if not self._calls:
-                    atexit.unregister(self.flush)
-                    return
-                name, hook, event = self._calls.popleft()
-                self._since = time.monotonic()
-            try:
-                hook(event)
-            except Exception as error:
-                self._fault(name, type(event).__name__, error)
+def _refresh() -> None:
+    from dotflow.core.redact import refresh
+
+    refresh()
+
+
+NOBODY: frozenset[int] = frozenset()

@@ -61,6 +61,15 @@ def make_plan(tasks: Sequence[Task], mode: str) -> Plan:
     return Plan(parents, _children(parents), processes)
 
 
+def in_order(tasks: Sequence[Task], plan: Plan) -> list[Task]:
+    """Return the tasks in an order in which each comes after those it waits for."""
+    if all(max(needs, default=-1) < position for position, needs in enumerate(plan.parents)):
+        return list(tasks)
+    from graphlib import TopologicalSorter
+
+    return [tasks[position] for position in TopologicalSorter(dict(enumerate(plan.parents))).static_order()]
+
+
 def known_mode(mode: str) -> TypeExecution:
     """Return the mode of that name."""
     try:

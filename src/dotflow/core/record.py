@@ -101,13 +101,33 @@ def as_text(level: str, **kwargs: Any) -> str:
 
 def as_json(level: str, **kwargs: Any) -> str:
     """Return one JSON object for a log record, with what is known."""
+    return json.dumps(_fields(level, **kwargs))
+
+
+def as_logfmt(level: str, **kwargs: Any) -> str:
+    """Return one line of ``name=value`` pairs for a log record, with what is known."""
+    fields = _fields(level, **kwargs)
+    error = fields.pop("error", None)
+    if error is not None:
+        fields.update(exception=error["exception"], message=error["message"])
+    return " ".join(f"{one_line(name)}={_quoted(value)}" for name, value in fields.items())
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    if text and text.isprintable() and not any(char in ' ="\\' for char in text):
+        return text
+    return json.dumps(text)
+
+
+def _fields(level: str, **kwargs: Any) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     task = kwargs.get("task")
     fields: dict[str, Any] = {"timestamp": datetime.now(UTC).isoformat(), "level": level}
     if task is None:
         fields.update({name: str(value) for name, value in kwargs.items()})
-        return json.dumps(fields)
+        return fields
     fields.update(workflow_id=str(task.workflow_id), task_id=task.task_id, status=str(task.status))
     if task.duration is not None:
         fields["duration"] = task.duration
@@ -115,7 +135,7 @@ def as_json(level: str, **kwargs: Any) -> str:
         fields["retry_count"] = task.retry_count
     if level == "ERROR" and task.errors:
         fields["error"] = {"exception": task.errors[-1].exception, "message": task.errors[-1].message}
-    return json.dumps(fields)
+    return fields
 
 
 def one_line(value: Any) -> str:

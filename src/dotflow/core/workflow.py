@@ -22,7 +22,7 @@ from dotflow.core.exception import (
 from dotflow.core.inbox import ThreadInbox
 from dotflow.core.messages import Stop
 from dotflow.core.place import Places
-from dotflow.core.plan import grouper, known_mode, make_plan
+from dotflow.core.plan import grouper, in_order, known_mode, make_plan
 from dotflow.core.run import Run
 from dotflow.core.task import Task, basic_callback
 from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, WorkflowStatus
@@ -174,16 +174,16 @@ class Manager:
         with others, which it must not block.
         """
         options, tasks = self._options, self.tasks
-        plan = make_plan(tasks, options.mode)
+        self._plan = plan = make_plan(tasks, options.mode)
         self._places = self._make_places(plan, on_loop)
         self._steps_used = {id(task.step): task.step for task in tasks}.values()
         lanes = self._places.assign(tasks, self._steps_used)
         for step in self._steps_used:
             self._config.codec.learn(step)
-        storage = self._config.storage
-        self._store = Checkpoint(storage, self._config.codec, self.workflow_id)
-        if storage.can("lock"):
-            self._release = storage.lock(self.workflow_id, wait=options.wait)
+        self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
+        callbacks = any(task.callback is not basic_callback for task in tasks)
+        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+        self._release = self._store.lead(options.wait)
         try:
             found, run_id = self._history(untouched)
         except BaseException:
@@ -202,8 +202,6 @@ class Manager:
             scheduled_for=options.scheduled_for,
         )
         self._found = found
-        callbacks = any(task.callback is not basic_callback for task in tasks)
-        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
         from dotflow import providers
@@ -227,14 +225,14 @@ class Manager:
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
             if self._input_changed(record):
-                store.forget(tasks)
+                store.forget(in_order(tasks, self._plan))
                 record = {}
             found = store.load(tasks)
             if options.anew and len(found) == len(tasks):
-                store.forget(tasks)
+                store.forget(in_order(tasks, self._plan))
                 found, record = {}, {}
         elif not untouched:
-            store.forget(tasks)
+            store.forget(in_order(tasks, self._plan))
         self._say_what_is_gone(record)
         self._record: dict[str, Any] | None = None
         if recorded:
@@ -242,13 +240,18 @@ class Manager:
             status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
             self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
             store.write_record(RECORD, self._record)
-        elif options.resume and store.read_record(FINGERPRINT) is None:
+        elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
         return found, str(record.get("run_id") or _new_id())
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
         return found if isinstance(found, dict) else {}
+
+    @property
+    def _notes_input(self) -> bool:
+        """Whether a storage that keeps no run record is asked to keep what identifies the input."""
+        return self._options.resume or self._options.on_input_change != TypeInputChange.REUSE
 
     def _input(self) -> str:
         given = self._options.fingerprint
@@ -385,9 +388,13 @@ class Manager:
 
     def _end(self) -> None:
         release, self._release = self._release, None
-        if release is not None:
-            release()
-        self._done.set()
+        try:
+            if release is not None:
+                release()
+        except Exception as error:  # a third party's storage, which will notice that nobody leads (ADR 0010)
+            self._tell.fault("release of the lock", "WorkflowFinished", error)
+        finally:
+            self._done.set()
 
 
 def failed_before_start(

@@ -84,6 +84,8 @@ class Worker:
 
     def victim(self) -> int:
         """How many of the unanswered attempts the process had made before the one it died in."""
+        if self.sent == 1:
+            return 0
         text = os.pread(self._progress.fileno(), 8, 0)
         answered = self.sent - len(self.jobs)
         return max(0, min(int(text or b"0") - answered, len(self.jobs) - 1))

@@ -137,13 +137,14 @@ class Database:
         return new
 
     def _is_fresh(self, new: sqlite3.Connection) -> bool:
-        (application,) = new.execute("pragma application_id").fetchone()
+        # In this order: whoever sees the tables of another process that is just creating them sees its marks too.
+        tables = [name for (name,) in new.execute("select name from sqlite_master limit 3")]
         (version,) = new.execute("pragma user_version").fetchone()
+        (application,) = new.execute("pragma application_id").fetchone()
         if application == APPLICATION:
             if version > VERSION:
                 raise self._refusal(f"was made by a later dotflow (format {version}); upgrade dotflow")
             return False
-        tables = [name for (name,) in new.execute("select name from sqlite_master limit 3")]
         if application or version or tables:
             what = f"tables {', '.join(map(repr, tables))}" if tables else f"application_id {application}"
             raise self._refusal(f"belongs to another program ({what}); give another path")

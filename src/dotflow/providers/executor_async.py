@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.executor import Executor
 from dotflow.core.attempt import attempt_async
+from dotflow.core.exception import UnsupportedOption
 from dotflow.core.messages import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dotflow.core.action import Action
     from dotflow.core.messages import Attempt
 
 CLOSE_PATIENCE = 5.0  # seconds for cancelled coroutines to end
@@ -33,6 +35,14 @@ class ExecutorAsync(Executor):
         self._thread: threading.Thread | None = None
         self._owner = threading.get_ident() if loop else 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def check(self, step: Action[..., Any]) -> None:
+        """Raise ``UnsupportedOption`` for a plain step, which would block the loop."""
+        if not step.is_async:
+            raise UnsupportedOption(
+                f"ExecutorAsync runs coroutine steps only, and {step.name!r} is a plain one; leave executor= out: "
+                "coroutines run on an event loop anyway"
+            )
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
         """Start the coroutine on the loop."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.executor import Executor
 from dotflow.core.attempt import failure, timed_out
-from dotflow.core.exception import ConfigurationError, WorkerDied
+from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
 from dotflow.core.messages import Outcome
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
 BATCH_SECONDS = 0.002  # of work that one message carries; a step that takes longer than half of it travels alone
 LARGEST_BATCH = 256
+AHEAD_BELOW = 0.05  # seconds; while steps take less, the next one waits at the worker, so that it is never idle
 
 
 class ExecutorProcess(Executor):
@@ -58,12 +59,14 @@ class ExecutorProcess(Executor):
 
     @property
     def slots(self) -> int:  # type: ignore[override]  # it grows when steps turn out to be short
-        """Attempts it takes at once: one a worker, more while steps are so short that they travel in batches."""
-        return self.workers * (1 if self._batch == 1 else 2 * self._batch)
+        """Attempts it takes at once: one a worker, more while steps are short."""
+        return self.workers * (1 if self._seconds > AHEAD_BELOW else 2 * self._batch)
 
     def check(self, step: Action[..., Any]) -> None:
         """Raise ``StepNotPortable`` if *step* cannot be sent to a process."""
         self._refuse_if_closed()
+        if not hasattr(os, "killpg"):
+            raise UnsupportedOption("worker processes need a POSIX system; run this without a timeout and in one group")
         self._blob(step)
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
@@ -143,11 +146,15 @@ class ExecutorProcess(Executor):
 
     def _assign(self) -> None:
         while self._jobs:
-            worker = next((worker for worker in self._workers if worker.ready and not worker.jobs), None)
+            worker = self._free_worker()
             if worker is None:
                 starting = sum(not worker.ready for worker in self._workers)
                 if len(self._workers) < self.workers and starting < len(self._jobs):
-                    self._workers.append(Worker(self._lifeline[0]))
+                    try:
+                        self._workers.append(Worker(self._lifeline[0]))
+                    except OSError as error:  # the system has no process, file or memory left
+                        job = self._jobs.popleft()
+                        job.report(failure(job.order, error))
                     continue
                 return
             jobs, blob = self._next_batch(worker)
@@ -159,6 +166,16 @@ class ExecutorProcess(Executor):
                 self._jobs.extendleft(reversed(jobs))
                 self._workers.remove(worker)
                 worker.kill()
+
+    def _free_worker(self) -> Worker | None:
+        """Return a worker that has nothing to do, or will have nothing very soon."""
+        ready = [worker for worker in self._workers if worker.ready]
+        for worker in ready:
+            if not worker.jobs:
+                return worker
+        if self._batch > 1 or self._seconds > AHEAD_BELOW or self._jobs[0].order.timeout:
+            return None
+        return next((w for w in ready if len(w.jobs) == 1 == w.sent and w.deadline is None), None)
 
     def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes]:
         """Take the jobs of one message from the queue."""
@@ -250,14 +267,16 @@ class ExecutorProcess(Executor):
                 continue
             self._workers.remove(worker)
             worker.kill()
+            innocent = []
             for job in worker.jobs:
+                order = job.order
                 if job.stopped:
                     job.abandon()
                 elif late:
-                    order = job.order
                     job.report(failure(order, timed_out(order.step, order.timeout), worker.started))
                 else:
-                    self._jobs.appendleft(job)
+                    innocent.append(job)
+            self._jobs.extendleft(reversed(innocent))
         if any(job.stopped for job in self._jobs):
             waiting = list(self._jobs)
             for job in waiting:

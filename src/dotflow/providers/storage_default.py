@@ -21,6 +21,7 @@ class StorageDefault(Storage):
 
     keeps_objects: ClassVar[bool] = True
     faithful: ClassVar[bool] = True
+    clears_at_once: ClassVar[bool] = True
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         self._kept: dict[str, Context] = {}

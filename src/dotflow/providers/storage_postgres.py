@@ -60,6 +60,7 @@ class StoragePostgres(Storage):
     """
 
     faithful: ClassVar[bool] = True
+    clears_at_once: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -207,14 +208,20 @@ class StoragePostgres(Storage):
                 connection.autocommit = True
             try:
                 if not self._known:
-                    connection.execute(self._sql(DDL))
-                    self._known = True
+                    self._make_table(connection)
                 yield connection
             except BaseException:
                 connection.close()
                 raise
             with self._lock:
                 self._idle.append(connection)
+
+    def _make_table(self, connection: Any) -> None:
+        if connection.execute("select to_regclass(%s)", (self._table,)).fetchone()[0] is None:
+            with connection.transaction():  # "if not exists" alone fails when two do it at once
+                connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (self._table,))
+                connection.execute(self._sql(DDL))
+        self._known = True
 
     @contextmanager
     def _blamed(self, key: str | None) -> Iterator[None]:

@@ -62,7 +62,10 @@ class StorageRedis(Storage):
     ) -> None:
         redis = require("redis", "redis")
         self._ours = client is None
-        self._client = redis.Redis(host=host, port=port, db=db, **options) if client is None else client
+        if client is None:  # second tries are the engine's; one at once is for a connection that the server has closed
+            options.setdefault("retry", redis.retry.Retry(redis.backoff.NoBackoff(), 1))
+            client = redis.Redis(host=host, port=port, db=db, **options)
+        self._client = client
         self._passing = (
             redis.exceptions.ConnectionError,
             redis.exceptions.TimeoutError,

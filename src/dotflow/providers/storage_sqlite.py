@@ -41,6 +41,7 @@ class StorageSQLite(Storage):
     """
 
     faithful: ClassVar[bool] = True
+    clears_at_once: ClassVar[bool] = True
 
     def __init__(
         self,
