@@ -42,9 +42,9 @@ class Log(ABC):
 
     def _write(self, level: str, **kwargs: Any) -> None:
         if self._logger is not None and LEVELS[level] >= self._level:
-            from dotflow.core.redact import mask
+            from dotflow.core.redact import mask  # loaded with the first line that is written
 
-            self._logger.log(LEVELS[level], "%s", mask(self._format_text(level, **kwargs)))
+            self._logger.log(LEVELS[level], mask(self._format_text(level, **kwargs)))
 
     def _format_text(self, level: str, **kwargs: Any) -> str:
         """Return the text of one record; ``_format`` is ``simple``, ``json`` or ``logfmt``."""

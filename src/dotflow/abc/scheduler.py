@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class Scheduler(ABC):
-    """Runs a workflow again and again."""
+    """Runs a workflow again and again.
+
+    Attributes:
+        returns_on_stop: Set by a scheduler that never sleeps through ``stop``: ``start`` then returns by itself, after
+            the runs in progress. Any other is left at once by an exception when a signal comes while nothing runs.
+    """
+
+    returns_on_stop: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, workflow: Callable[..., Any], **kwargs: Any) -> Any:

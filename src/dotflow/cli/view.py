@@ -18,6 +18,7 @@ from dotflow.core.events import (
     WorkflowStarted,
 )
 from dotflow.core.record import one_line
+from dotflow.core.redact import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,13 +135,13 @@ def seconds(duration: float | None) -> str:
 
 def error_line(error: TaskError) -> str:
     """Return an error as one line."""
-    name, text = one_line(error.exception), one_line(error.message.strip().rpartition("\n")[2])
+    name, text = one_line(error.exception), one_line(mask(error.message).strip().rpartition("\n")[2])
     return f"{name}: {text}" if text else name
 
 
 def escape(text: str) -> str:
     """Return a text of several lines in which control characters are escaped."""
-    return "\n".join(one_line(line.replace("\t", "    ")) for line in text.split("\n"))
+    return "\n".join(one_line(line.replace("\t", "    ")) for line in mask(text).split("\n"))
 
 
 def write(stream: TextIO | None, line: str) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS, Action, actions_of
+from dotflow.core.around import enter, surroundings
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import UnsupportedOption
 from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from types import TracebackType
 
-ALARM_AGAIN = 0.5  # seconds after which a method that swallowed its TimeoutError gets another
+CANCELLATIONS, CANCEL_AGAIN = 5, 0.1  # of a coroutine that swallows them, and the seconds between two
+ALARMS = 3  # raised in a method that swallows them; after the last one its process is given up
+ALARM_AGAIN = 0.1  # seconds after which a method that swallowed its TimeoutError gets another
 
 _has_actions: dict[type, bool] = {}
+give_up: Callable[[BaseException], None] | None = None  # set there too: answers with an error, and ends the process
 alarms_allowed = False  # set in worker processes, whose main thread runs nothing but steps
 
 
@@ -24,6 +29,7 @@ def attempt(order: Attempt) -> Outcome:
     """Call the step of *order* and return what came of it. Never raises."""
     started = time.time()
     step = order.step
+    leave = enter(order) if surroundings else None
     try:
         params = step.params
         if not params:
@@ -41,6 +47,9 @@ def attempt(order: Attempt) -> Outcome:
             value = _run_methods(value, order)
     except BaseException as error:
         return failure(order, error, started)
+    finally:
+        if leave is not None:
+            leave()
     return make_outcome((order.position, order.number, value, None, True, started, False))
 
 
@@ -48,6 +57,7 @@ async def attempt_async(order: Attempt) -> Outcome:
     """Await the coroutine step of *order* and return what came of it. Never raises."""
     started = time.time()
     step = order.step
+    leave = enter(order) if surroundings else None
     try:
         params = step.params
         kwargs = _arguments(step, order, order.previous) if params else {}
@@ -63,6 +73,9 @@ async def attempt_async(order: Attempt) -> Outcome:
             value = await asyncio.to_thread(_run_methods, value, order)
     except BaseException as error:
         return failure(order, error, started)
+    finally:
+        if leave is not None:
+            leave()
     return Outcome(order.position, order.number, value, None, True, started)
 
 
@@ -83,18 +96,21 @@ def timed_out(step: Action[..., Any], seconds: float) -> TimeoutError:
 
 
 async def _limited(work: Coroutine[Any, Any, Any], step: Action[..., Any], seconds: float) -> Any:
+    """Await *work* for so long; then cancel it, again and again if it goes on all the same."""
     import asyncio
 
+    task = asyncio.ensure_future(work)
     try:
-        async with asyncio.timeout(seconds) as limit:
-            value = await work
-    except TimeoutError:
-        if limit.expired():
-            raise timed_out(step, seconds) from None
-        raise
-    if limit.expired():  # it caught the cancellation, and went on
-        raise timed_out(step, seconds)
-    return value
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+    finally:
+        for _ in range(CANCELLATIONS):
+            if task.done():
+                break
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+    raise timed_out(step, seconds)
 
 
 def _arguments(step: Action[..., Any], order: Attempt, previous: Context | None) -> dict[str, Any]:
@@ -154,7 +170,13 @@ def _with_alarm(step: Action[..., Any], call: Callable[[], Any]) -> Any:
         )
     import signal
 
+    rings = 0
+
     def ring(*_: object) -> None:
+        nonlocal rings
+        rings += 1
+        if rings > ALARMS and give_up is not None:
+            give_up(timed_out(step, step.policy.timeout))
         raise timed_out(step, step.policy.timeout)
 
     before = signal.signal(signal.SIGALRM, ring)

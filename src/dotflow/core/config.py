@@ -49,12 +49,14 @@ class Config:
             ``DOTFLOW_CODEC_KEY``.
         types: Enums, dataclasses and models that results may be made of, besides those that the modules of the
             steps name.
+        secrets: Texts that no log line, notification, trace or report may show, whatever workflow of this process
+            writes it; each of at least 4 characters.
 
     Raises:
         NotCallableObject: a provider that is not an instance of its contract.
 
     .. versionchanged:: 2.0
-        ``executor``, ``codec`` and ``types`` are new.
+        ``executor``, ``codec``, ``types`` and ``secrets`` are new.
     """
 
     def __init__(
@@ -70,12 +72,17 @@ class Config:
         executor: Executor | None = None,
         codec: str = "safe",
         types: Iterable[type] = (),
+        secrets: Iterable[str] = (),
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
+        if secrets:
+            from dotflow.core.redact import register
+
+            register(secrets)
 
     @classmethod
     def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:

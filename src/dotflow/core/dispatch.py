@@ -10,10 +10,12 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import os
+import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.core.events import (
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from dotflow.core.events import Event
 
 FAULTS_KEPT = 1000
+PIECE = 20  # tasks that one call reports to a server
+CREDENTIALS = "~/.dotflow/config.json"
 _runs = itertools.count()
 
 
@@ -90,7 +94,9 @@ class Dispatcher:
         for name, hook in self._hooks.get(type(event), ()):
             try:
                 hook(event)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # a CancelledError of its own making is a fault like any other
                 self.fault(name, type(event).__name__, error)
 
     def fault(self, observer: str, event: str, error: BaseException) -> None:
@@ -126,7 +132,7 @@ class Dispatcher:
     def _connect(self, config: Config) -> None:
         nested = _inside()
         for name, kinds, call in ROUTES:
-            if name != "log" and not config.given(name):
+            if name != "log" and not config.given(name) and not (name == "server" and _managed()):
                 continue  # a default: it does nothing
             provider = getattr(config, name)
             if getattr(provider, "silent", False) or (kinds is INFORMED and getattr(provider, "quiet", False)):
@@ -138,6 +144,7 @@ class Dispatcher:
     def _join(self, name: str, kinds: Kinds, call: Callable[[Any, Any], None], provider: Any) -> None:
         if call is _notify_end and not _tells_ends(provider):
             return
+        _refresh()
         hook: Callable[[Any], None] = functools.partial(call, provider)
         if name in NETWORK:
             hook = self._sent(provider, hook)
@@ -150,9 +157,13 @@ class Dispatcher:
         lane = lane_of(provider)
         if lane not in self._lanes:
             self._lanes.append(lane)
-            _refresh()
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
-        return lambda event: lane.put(Call(name, hook, _frozen(event), fault, run, own))
+
+        def send(event: Any) -> None:
+            for piece in _pieces(_frozen(event)):
+                lane.put(Call(name, hook, piece, fault, run, own))
+
+        return send
 
     def _outcome(self, event: WorkflowFinished) -> None:
         chosen = self._on_success if event.status is WorkflowStatus.COMPLETED else self._on_failure
@@ -169,10 +180,26 @@ NETWORK = ("notify", "server")
 
 
 def _report_start(server: Any, event: WorkflowStarted) -> None:
-    server.create_workflow(workflow=event.workflow)
-    server.update_workflow(workflow=event.workflow_id, status=WorkflowStatus.IN_PROGRESS)
+    if event.workflow is not None:  # the first of the calls that this event is cut into
+        server.create_workflow(workflow=event.workflow)
+        server.update_workflow(workflow=event.workflow_id, status=WorkflowStatus.IN_PROGRESS)
     for task in event.tasks:
         server.create_task(task=task)
+
+
+def _pieces(event: Any) -> Iterator[Any]:
+    """Cut the event that reports many tasks into calls that keep their deadline each."""
+    if type(event) is not WorkflowStarted or len(event.tasks) <= PIECE:
+        yield event
+        return
+    yield event._replace(tasks=[])
+    for start in range(0, len(event.tasks), PIECE):
+        yield event._replace(tasks=event.tasks[start : start + PIECE], workflow=None)
+
+
+def _managed() -> bool:
+    """Whether the default server has been given an address outside the program."""
+    return bool(os.environ.get("SERVER_BASE_URL")) or os.path.exists(os.path.expanduser(CREDENTIALS))
 
 
 def _trace_start(tracer: Any, event: WorkflowStarted) -> None:
@@ -250,7 +277,6 @@ def _frozen(event: Any) -> Any:
 def _guarded(provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return *hook* with masked copies, and so that a workflow that the provider starts does not tell it again."""
     own = id(provider)
-    _refresh()
 
     def tell(event: Any) -> None:
         before = _inside()
@@ -269,9 +295,9 @@ def _inside() -> frozenset[int]:
 
 
 def _refresh() -> None:
-    from dotflow.core.redact import refresh
-
-    refresh()
+    redact = sys.modules.get("dotflow.core.redact")
+    if redact is not None:  # else it looks when it is first needed
+        redact.refresh()
 
 
 NOBODY: frozenset[int] = frozenset()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from dotflow.core.agenda import Tick
     from dotflow.core.context import Context
     from dotflow.core.events import Event
 
@@ -32,6 +33,7 @@ class DotFlow:
 
     Attributes:
         task: Where tasks are added.
+        named: Whether the workflow id was given, so that another process can give it too.
 
     Raises:
         NotCallableObject: *config* is no ``Config``.
@@ -46,6 +48,7 @@ class DotFlow:
         self.config = config if config is not None else Config()
         known = workflow_id if workflow_id is not None else os.environ.get("WORKFLOW_ID") or None
         self._untouched = known is None
+        self.named = known is not None
         self.workflow_id: UUID | str = _random_id() if known is None else _checked_id(known)
         self._name = name
         self._lock = threading.Lock()
@@ -151,29 +154,42 @@ class DotFlow:
         await manager.run_async()
         return manager
 
-    def schedule(self, **kwargs: Any) -> Any:
+    def schedule(self, *, background: bool = False, **kwargs: Any) -> Any:
         """Run the workflow again and again, as ``Config(scheduler=...)`` decides; block until that ends.
 
         Each tick is a run of its own; one that fails does not end the schedule. SIGINT and SIGTERM do: at once while
         nothing runs, else when the run in progress has ended or a grace time of 10 s is over.
 
         Args:
+            background: Do that in a thread, and return a handle at once: ``stop()``, ``wait()``, ``result``. Signals
+                are then the program's own; at its end the schedule is stopped.
             **kwargs: What each run is started with, as for ``start``. With ``resume=True`` the first tick finishes
                 a run that was interrupted; every other tick starts afresh.
 
         Returns:
-            What the scheduler's ``start`` returns.
+            What the scheduler's ``start`` returns: for the schedulers that come with dotflow, what happened.
+
+        .. versionadded:: 2.0
+            ``background``.
         """
-        from dotflow.core.ticking import Ticker
+        from dotflow.core.ticking import ScheduleHandle, Ticker
 
         Options(**kwargs).check()
+        if background:
+            return ScheduleHandle(Ticker(self), kwargs)
         return Ticker(self).run(kwargs)
 
-    def tick(self, *, first: bool = True, on_manager: Any = None, **kwargs: Any) -> Manager:
+    def tick(self, *, first: bool = True, on_manager: Any = None, tick: Tick | None = None, **kwargs: Any) -> Manager:
         """Make one scheduled run and return its handle; neither a failed step nor a failed storage raises."""
-        options = Options(**{**kwargs, "resume": bool(kwargs.get("resume")) and first, "anew": True})
+        from datetime import UTC, datetime
+
+        resume, due = bool(kwargs.get("resume")) and first, datetime.now(UTC)
+        if tick is not None:
+            resume, due = tick.epoch > 1 if tick.own else resume, tick.at
+        anew = tick is None or not tick.own
+        options = Options(**{**kwargs, "resume": resume, "anew": anew, "scheduled_for": due})
         try:
-            return self._start(options, on_manager)
+            return self._start(options, on_manager, tick)
         except (StorageError, WorkflowBusy) as error:
             import logging
 
@@ -182,9 +198,13 @@ class DotFlow:
             )
             return failed_before_start(self.task.queue, self.workflow_id, options, self.config, error)
 
-    def _start(self, options: Options, on_manager: Any = None) -> Manager:
-        manager = self._manager(options)
-        manager.prepare(untouched=self._touch())
+    def _start(self, options: Options, on_manager: Any = None, tick: Tick | None = None) -> Manager:
+        if tick is None or not tick.own:
+            manager = self._manager(options)
+            manager.prepare(untouched=self._touch())
+        else:
+            manager = self._own_manager(options, tick)
+            manager.prepare(untouched=tick.epoch == 1)
         if on_manager is not None:
             on_manager(manager)
         if options.mode == TypeExecution.BACKGROUND:
@@ -195,9 +215,28 @@ class DotFlow:
 
     def _manager(self, options: Options) -> Manager:
         options.check()
+        return Manager(self._renewed(self.workflow_id), self.workflow_id, options, self.config, self)
+
+    def _own_manager(self, options: Options, tick: Tick) -> Manager:
+        """Return the run of a tick that has a workflow id of its own."""
+        options.check()
+        tasks, config = self._renewed(tick.id), self.config
+        if tick.fenced:
+            import copy
+
+            from dotflow.core.claims import Fenced
+
+            config = copy.copy(config)
+            config.storage = Fenced(self.config.storage, tasks, tick.id, tick.epoch)
+        return Manager(tasks, tick.id, options, config, self)
+
+    def _renewed(self, workflow_id: UUID | str) -> list[Task]:
         with self._lock:
             tasks = self.task.renew()
-        return Manager(tasks, self.workflow_id, options, self.config, self)
+            if tasks and tasks[0].workflow_id is not workflow_id:
+                for task in tasks:
+                    task.workflow_id = workflow_id
+        return tasks
 
     def _touch(self) -> bool:
         untouched, self._untouched = self._untouched, False

@@ -20,10 +20,12 @@
     ├── StorageError (RuntimeError)            a storage failed
     │   ├── StorageUnavailable (ConnectionError)  it cannot be reached now; later it may
     │   ├── CorruptCheckpoint (ValueError)     what was read is not what was written
-    │   └── MissingAbility (NotImplementedError)  an optional method that this provider lacks
+    │   ├── MissingAbility (NotImplementedError)  an optional method that this provider lacks
+    │   └── LeaseLost                          another process has taken the run over
     ├── WorkflowBusy (RuntimeError)            another run holds the workflow id
     ├── InputChangedError (ValueError)         resume with another input, and the policy is ``raise``
     ├── WorkerDied (RuntimeError)              a worker process ended in the middle of a step
+    ├── DeliveryFailed (RuntimeError)          a notifier or a server client could not deliver
     └── WorkflowFailed (RuntimeError)          what ``Manager.raise_for_failure`` raises
 """
 
@@ -177,6 +179,18 @@ class MissingAbility(StorageError, NotImplementedError):
         self.method = method
 
 
+class LeaseLost(StorageError):
+    """A process wrote to a run that another one has taken over; nothing was written."""
+
+    def __init__(self, workflow_id: object, key: str, provider: str = "") -> None:
+        super().__init__(
+            f"the lease of run {str(workflow_id)!r} is lost: another process has taken the run over; not written",
+            provider=provider,
+            key=key,
+        )
+        self.workflow_id = workflow_id
+
+
 class WorkflowBusy(DotflowError, RuntimeError):
     """Another run holds the workflow id."""
 
@@ -214,6 +228,19 @@ class WorkerDied(DotflowError, RuntimeError):
         )
         super().__init__(f"the worker process {cause} while it ran the step")
         self.exitcode = exitcode
+
+
+class DeliveryFailed(DotflowError, RuntimeError):
+    """A notifier or a server client could not deliver.
+
+    Attributes:
+        status: The HTTP status of the answer, ``None`` if there was none.
+        later: Whether the same may well work later.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, later: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.later = status, later
 
 
 class WorkflowFailed(DotflowError, RuntimeError):

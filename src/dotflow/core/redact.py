@@ -87,7 +87,9 @@ def mask_value(value: Any, depth: int = 0) -> Any:
         return kind(mask_value(item, depth + 1) for item in value)
     if isinstance(value, Context):
         inner = mask_value(value.storage, depth + 1)
-        return make_context(inner, value.task_id, value.workflow_id, value._made, value.scheduled_for)
+        copy = make_context(inner, value.task_id or "", value.workflow_id, 0, value.scheduled_for)
+        copy._made = value._made
+        return copy
     if kind in (bytes, bytearray):
         text = value.decode("latin-1")
         found = mask(text)
@@ -128,17 +130,20 @@ class Masked(Task):
     @property
     def initial_context(self) -> Context:
         """The value the task was added with."""
-        return self._once("initial", lambda: mask_value(Task.initial_context.fget(self)))  # type: ignore[attr-defined]
+        found: Context = self._once("initial", lambda: mask_value(Task.initial_context.__get__(self)))
+        return found
 
     @property
     def previous_context(self) -> Context:
         """What the tasks before it gave it."""
-        return self._once("previous", lambda: mask_value(Task.previous_context.fget(self)))  # type: ignore[attr-defined]
+        found: Context = self._once("previous", lambda: mask_value(Task.previous_context.__get__(self)))
+        return found
 
     @property
     def current_context(self) -> Context:
         """What the step returned."""
-        return self._once("current", lambda: mask_value(Task.current_context.fget(self)))  # type: ignore[attr-defined]
+        found: Context = self._once("current", lambda: mask_value(Task.current_context.__get__(self)))
+        return found
 
     @property
     def value(self) -> Any:
@@ -156,8 +161,8 @@ class Masked(Task):
         if max is None:
             return task_result(self)
         short, gone = masked(self), []
-        for name, place in PLACES.items():
-            if heavier(getattr(Task, name).fget(self).storage, max):
+        for name, place in PLACES.items():  # the raw values: masking what is large would take its time
+            if heavier(getattr(Task, name).__get__(self).storage, max):
                 setattr(short, place, None)
                 gone.append(name)
         result = task_result(short)

@@ -36,7 +36,7 @@ class Job:
 
     def __init__(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
         self.order, self.report, self.stopped = order, report, False
-        self.small = not order.timeout and _small(order.initial) and _small(order.previous)
+        self.small = not order.step.limited and _small(order.initial) and _small(order.previous)
 
     def abandon(self) -> None:
         """Report that the attempt was stopped."""

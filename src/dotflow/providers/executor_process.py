@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.executor import Executor
+from dotflow.core.around import carriers
 from dotflow.core.attempt import failure, timed_out
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
 from dotflow.core.messages import Outcome
@@ -175,7 +176,7 @@ class ExecutorProcess(Executor):
                 return worker
         if self._batch > 1 or self._seconds > AHEAD_BELOW or self._jobs[0].order.timeout:
             return None
-        return next((w for w in ready if len(w.jobs) == 1 == w.sent and w.deadline is None), None)
+        return next((w for w in ready if len(w.jobs) == 1 == w.sent and not w.jobs[0].order.step.limited), None)
 
     def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes]:
         """Take the jobs of one message from the queue."""
@@ -196,7 +197,8 @@ class ExecutorProcess(Executor):
                 continue
             try:
                 key, blob = self._blob(job.order.step)
-                parts.append((key, job.order.position, job.order.number, pack(job)))
+                about = carriers.get((job.order.workflow_id, job.order.task_id)) if carriers else None
+                parts.append((key, job.order.position, job.order.number, pack(job), about))
             except Exception as error:  # whatever an input does when it is pickled (ADR 0010)
                 job.report(failure(job.order, not_portable("input", job.order.step, error)))
                 continue

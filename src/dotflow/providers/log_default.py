@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.log import LEVELS, Log
 from dotflow.core.exception import ConfigurationError
 
 if TYPE_CHECKING:
+    import logging
     from pathlib import Path
 
 LINE = "%(asctime)s - %(levelname)s [%(name)s]: %(message)s"
 OUTPUTS = ("console", "file", "both", "logger")
-FORMATS = ("simple", "json")
+FORMATS = ("simple", "json", "logfmt")
+BARE = "%(message)s"  # a line that is for programs stands alone
 
 
 class LogDefault(Log):
@@ -25,10 +28,15 @@ class LogDefault(Log):
         output: ``console`` (stderr), ``file``, ``both``, or ``logger``: hand records to the standard logger
             ``dotflow`` and leave everything else to the application.
         path: The file; its folders are made, lines are appended.
-        format: ``simple`` or ``json``.
+        format: ``simple``, ``json`` (one object a line) or ``logfmt`` (``name=value``).
+        max_bytes: The file is put aside as ``<path>.1`` before it grows beyond that; 0 lets it grow.
+        backups: How many files that were put aside are kept.
 
     Raises:
-        ConfigurationError: an unknown level, output or format.
+        ConfigurationError: an unknown level, output or format, or a size that makes no sense.
+
+    .. versionchanged:: 2.0
+        ``logfmt``, ``max_bytes`` and ``backups`` are new; a line in ``json`` has nothing before the object.
     """
 
     def __init__(
@@ -37,6 +45,9 @@ class LogDefault(Log):
         output: str = "console",
         path: str | Path = ".output/flow.log",
         format: str = "simple",
+        *,
+        max_bytes: int = 0,
+        backups: int = 5,
     ) -> None:
         name = level.upper() if isinstance(level, str) else level
         for label, value, known in (
@@ -46,8 +57,14 @@ class LogDefault(Log):
         ):
             if value not in known:
                 raise ConfigurationError(f"LogDefault({label}={value!r}) is unknown; use one of {', '.join(known)}")
+        for label, number, least in (("max_bytes", max_bytes, 0), ("backups", backups, 1)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise ConfigurationError(f"LogDefault({label}=...) needs a number from {least} on, got {number!r}")
+        self._max_bytes, self._backups = max_bytes, backups
         self._level, self._format, self._output, self._path = LEVELS[name], format, output, path
         self._opened: Any = None
+
+    masks = True
 
     def warning(self, **kwargs: Any) -> None:
         """Write that an attempt failed and another follows; to the standard logger as information only."""
@@ -66,6 +83,12 @@ class LogDefault(Log):
             self._opened = self._open()
         return self._opened
 
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        opened, self._opened = self._opened, None
+        if opened is not None and self._output != "logger":
+            _close(opened.handlers)
+
     def _open(self) -> Any:
         import logging
 
@@ -77,8 +100,27 @@ class LogDefault(Log):
             handlers.append(logging.StreamHandler())
         if self._output in ("file", "both"):
             os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
-            handlers.append(logging.FileHandler(self._path, encoding="utf-8"))
+            handlers.append(self._file())
         for handler in handlers:
-            handler.setFormatter(logging.Formatter(LINE))
+            handler.setFormatter(logging.Formatter(LINE if self._format == "simple" else BARE))
             logger.addHandler(handler)
+        weakref.finalize(self, _close, logger.handlers)
         return logger
+
+    def _file(self) -> logging.Handler:
+        import logging.handlers
+
+        if not self._max_bytes:
+            return logging.FileHandler(self._path, encoding="utf-8", errors="backslashreplace")
+        return logging.handlers.RotatingFileHandler(
+            self._path,
+            maxBytes=self._max_bytes,
+            backupCount=self._backups,
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
+
+
+def _close(handlers: list[logging.Handler]) -> None:
+    for handler in handlers:
+        handler.close()

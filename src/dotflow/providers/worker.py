@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from dotflow.core import attempt as attempts
+from dotflow.core.around import arrive
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Attempt, Outcome, TaskError
 
@@ -30,6 +31,7 @@ def main(pipe: int, lifeline: int, progress: int) -> None:
     connection = Connection(pipe)
     connection.send_bytes(READY)
     server = Server(connection, progress)
+    attempts.give_up = server.give_up
     while True:
         try:
             blob = connection.recv_bytes()
@@ -49,15 +51,16 @@ class Server:
     def __init__(self, connection: Connection, progress: int) -> None:
         self._connection, self._progress = connection, progress
         self._steps: dict[int, Any] = {}
-        self._failed: dict[int, BaseException] = {}
+        self._pending: list[tuple[Outcome, Any]] = []
 
-    def serve(self, forget: bool, steps: dict[int, bytes], jobs: list[tuple[int, int, int, bytes]]) -> None:
+    def serve(self, forget: bool, steps: dict[int, bytes], jobs: list[tuple[int, int, int, bytes, Any]]) -> None:
         """Make the attempts in *jobs* one after the other; answer in good time."""
         if forget:
             self._steps.clear()
         for key, blob in steps.items():
             self._learn(key, blob)
         outcomes: list[tuple[Outcome, Any]] = []
+        self._pending = outcomes
         since = time.perf_counter()
         for ordinal, job in enumerate(jobs):
             if len(jobs) > 1:
@@ -68,7 +71,8 @@ class Server:
             now = time.perf_counter()
             if now - since > ANSWER_AFTER:
                 self._answer(outcomes, now - since)
-                outcomes, since = [], now
+                self._pending = outcomes = []
+                since = now
         if outcomes:
             self._answer(outcomes, time.perf_counter() - since)
 
@@ -78,7 +82,9 @@ class Server:
         except BaseException as error:  # whatever the step's module does when it is imported
             self._steps[key] = error
 
-    def _make(self, key: int, position: int, number: int, blob: bytes) -> tuple[Outcome, Any]:
+    def _make(
+        self, key: int, position: int, number: int, blob: bytes, carrier: dict[str, str] | None
+    ) -> tuple[Outcome, Any]:
         step = self._steps[key]
         try:
             if isinstance(step, BaseException):
@@ -86,13 +92,23 @@ class Server:
             order = Attempt(position, number, step, *pickle.loads(blob))
         except BaseException as error:  # a module that cannot be imported here, a value that cannot be rebuilt
             return Outcome(position, number, error=TaskError(error, number), started=time.time()), None
+        leave = arrive(carrier) if carrier else None
         if order.timeout:
             self._connection.send_bytes(READY)  # importing the step's module does not count
+        self._order = order
         outcome = attempts.attempt(order)
+        if leave is not None:
+            leave()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
         return outcome, step
+
+    def give_up(self, error: BaseException) -> None:
+        """Answer that the step failed, and end this process, which cannot stop it in any other way."""
+        failed = attempts.failure(self._order, error)
+        self._answer([*self._pending, (failed, self._order.step)], 0.0)
+        os.killpg(0, signal.SIGKILL)
 
     def _answer(self, outcomes: list[tuple[Outcome, Any]], seconds: float) -> None:
         try:

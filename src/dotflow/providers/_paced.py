@@ -1,0 +1,588 @@
+"""The loop of the schedulers that come with dotflow: waits for instants, decides, and runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from dotflow.abc.scheduler import Scheduler
+from dotflow.core.agenda import (
+    Decision,
+    Policy,
+    State,
+    Tick,
+    add,
+    beat,
+    decide,
+    ended,
+    finish,
+    leave,
+    moment,
+    release,
+    text,
+    tick_id,
+)
+from dotflow.core.exception import ConfigurationError, StorageError
+from dotflow.core.messages import Stop
+from dotflow.core.types import WorkflowStatus
+from dotflow.core.types.overlap import TypeOverlap
+from dotflow.core.when import When
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LONGEST = 1.0  # seconds between two looks at the clock, which may have been set
+AGAIN = 1.0  # seconds after a storage failed
+FOREVER = timedelta(days=36_500)
+FRESH = timedelta(microseconds=1)
+STOP, ENDED, LOOK = "stop", "ended", "look"
+log = logging.getLogger("dotflow")
+
+
+class Happened(NamedTuple):
+    """What a schedule did in this process, as ``DotFlow.schedule`` returns it.
+
+    Attributes:
+        runs: Runs that ended.
+        completed: Those that completed.
+        failed: Those that did not.
+        dropped: Ticks that came while a run was active and were dropped.
+        missed: Ticks that were too late and were not caught up.
+        reason: Why the schedule ended: ``stopped``, or ``over``.
+    """
+
+    runs: int = 0
+    completed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    missed: int = 0
+    reason: str = "stopped"
+
+
+class Cell(Protocol):
+    """Where a state is kept; see ``dotflow.core.claims``."""
+
+    name: str
+    shared: bool
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the state; ``None`` if there is none."""
+
+    def swap(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+        """Replace the state, if it is still what it was."""
+
+    def forget_run(self, workflow_id: str) -> None:
+        """Remove the checkpoints of a run."""
+
+
+class Desk:
+    """The state of one schedule, changed by pure functions.
+
+    Args:
+        cell: Where it is kept; ``None``: here.
+        first: The state of a schedule that is new.
+    """
+
+    def __init__(self, cell: Cell | None, first: State) -> None:
+        self._cell, self._state = cell, first
+        self._mutex = threading.Lock()
+
+    def look(self) -> State:
+        """Return the state."""
+        raw = None if self._cell is None else self._cell.read()
+        return self._state if raw is None else State.read(raw)
+
+    def update(self, change: Callable[[State], State | None]) -> tuple[State, State | None]:
+        """Replace the state by what *change* makes of it; return both. ``None`` leaves it."""
+        if self._cell is None:
+            with self._mutex:
+                before = self._state
+                after = change(before)
+                self._state = after or before
+            return before, after
+        while True:
+            raw = self._cell.read()
+            before = self._state if raw is None else State.read(raw)
+            after = change(before)
+            if after is None or (after == before and raw is not None) or self._cell.swap(raw, after.raw()):
+                return before, after
+
+
+class Memo(When):
+    """A rule that remembers its last answers, so that a tick does not wait for the search for the next."""
+
+    __slots__ = ("_known", "rule")
+
+    def __init__(self, rule: When) -> None:
+        self.rule = rule
+        self._known: dict[datetime, datetime | None] = {}
+
+    def next(self, after: datetime) -> datetime | None:
+        """Return the first instant later than *after*."""
+        if after not in self._known:
+            if len(self._known) > 8:
+                self._known.clear()
+            self._known[after] = self.rule.next(after)
+        return self._known[after]
+
+    def latest(self, after: datetime, until: datetime) -> datetime | None:
+        """Return the last instant of a span."""
+        return self.rule.latest(after, until)
+
+
+class Crew:
+    """Threads that run what they are given, and wait for more; they do not keep the process alive."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._mutex, self._idle, self._all = threading.Lock(), 0, 0
+        self.idents: set[int] = set()
+
+    def run(self, job: Callable[[], None]) -> None:
+        """Run *job* in a thread that is idle, or a new one."""
+        with self._mutex:
+            if self._idle:
+                self._idle -= 1
+                self._jobs.put(job)
+                return
+            self._all += 1
+        threading.Thread(target=self._work, args=(job,), name=f"dotflow-tick-{self._all}", daemon=True).start()
+
+    def _work(self, job: Callable[[], None] | None) -> None:
+        self.idents.add(threading.get_ident())
+        while job is not None:
+            job()
+            with self._mutex:
+                self._idle += 1
+            job = self._jobs.get()
+
+    def close(self) -> None:
+        """Let every thread end after what it does."""
+        for _ in range(self._all):
+            self._jobs.put(None)
+
+
+class Paced(Scheduler):
+    """What the schedulers share: ``start``, ``stop``, ``pause`` and ``resume``.
+
+    Args:
+        rule: When ticks are due.
+        policy: What to do when things do not go by the clock.
+        name: Of the schedule, for processes that share it; ``None``: the workflow id, if one was given.
+        lease: Seconds without a sign of life after which the runs of a process are taken over.
+        clock: Stands in for the module ``time``, for tests.
+    """
+
+    returns_on_stop: ClassVar[bool] = True
+
+    def __init__(self, rule: When | None, policy: Policy, name: str | None, lease: float, clock: Any) -> None:
+        kind = type(self).__name__
+        if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 0.1 <= lease < 1e9:
+            raise ConfigurationError(f"{kind}(lease=...) needs seconds, 0.1 or more, got {lease!r}")
+        if name is not None and (not isinstance(name, str) or not name.strip()):
+            raise ConfigurationError(f"{kind}(name=...) needs a text that is not empty, got {name!r}")
+        self.rule, self.policy, self.name = rule, policy, name
+        self.lease, self.clock = float(lease), clock if clock is not None else time
+        self.running = False
+        self._stopped = False
+        self._loop: Loop | None = None
+        self._over = threading.Event()
+        self._starting = threading.Lock()
+
+    def start(self, workflow: Callable[..., Any], **kwargs: Any) -> Happened:
+        """Block, and run *workflow* at each tick, until ``stop`` or until no tick can come; return what happened."""
+        with self._starting:
+            if self._loop is not None:
+                raise ConfigurationError(f"this {type(self).__name__} is running already; make another one")
+            self._loop = loop = Loop(self, workflow, kwargs)
+            self._over.clear()
+        try:
+            self.running = not self._stopped
+            return loop.run() if self.running else Happened()
+        finally:
+            self.running = self._stopped = False
+            self._loop = None
+            self._over.set()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """End the loop; the runs in progress finish.
+
+        Waits for that, at most *timeout* seconds, unless it is called from the loop or from one of its runs.
+        """
+        self._stopped, self.running = True, False
+        loop = self._loop
+        if loop is not None:
+            loop.inbox.put((STOP, None, ""))
+            if not loop.is_mine(threading.get_ident()):
+                self._over.wait(timeout)
+
+    def pause(self, reason: str = "paused by hand") -> None:
+        """Run nothing until ``resume``; what is due meanwhile is then late, and caught up as the policy says."""
+        self._change(lambda state: replace(state, paused=reason))
+
+    def resume(self) -> None:
+        """Run again, after a pause."""
+        self._change(lambda state: replace(state, paused="", failures=0))
+
+    def state(self) -> State | None:
+        """Return the state of the schedule while it runs, else ``None``."""
+        loop = self._loop
+        return None if loop is None else loop.desk.look()
+
+    def _change(self, change: Callable[[State], State]) -> None:
+        loop = self._loop
+        if loop is None:
+            raise ConfigurationError(f"this {type(self).__name__} is not running")
+        loop.desk.update(change)
+        loop.inbox.put((LOOK, None, ""))
+
+    def _rule_from(self, now: datetime) -> tuple[When, datetime]:
+        """Return the rule of a schedule that starts *now*, and the instant that counts as decided."""
+        assert self.rule is not None
+        return self.rule, now
+
+    def _shareable(self) -> bool:
+        """Whether the ticks are the same in every process."""
+        return True
+
+    def _inline(self) -> bool:
+        """Whether runs are made in the thread of the loop."""
+        return False
+
+
+class Loop:
+    """One call of ``start``."""
+
+    def __init__(self, scheduler: Paced, workflow: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+        self.scheduler, self.policy = scheduler, scheduler.policy
+        self.inbox: SimpleQueue[tuple[str, Tick | None, str]] = SimpleQueue()
+        self._workflow, self._kwargs = workflow, kwargs
+        self._clock, self._lease = scheduler.clock, scheduler.lease
+        self._real = self._clock is time
+        self._ours = hasattr(workflow, "cell")
+        cell = workflow.cell(scheduler.name) if self._ours and scheduler._shareable() else None  # type: ignore[attr-defined]  # a Ticker
+        self._cell: Cell | None = cell
+        self.name = str(cell.name if cell is not None else scheduler.name or getattr(workflow, "name", "schedule"))
+        self._owner = os.urandom(8).hex()
+        self._me = f"process {os.getpid()} on host {socket.gethostname()}"
+        now = self._now()
+        rule, through = scheduler._rule_from(now)
+        self._rule, self._rule_text = Memo(rule), repr(rule)
+        self.desk = Desk(cell, State(self._rule_text, text(through)))
+        self._own = cell is not None or self.policy.overlap in (TypeOverlap.PARALLEL, TypeOverlap.CANCEL_PREVIOUS)
+        self._fenced = cell is not None and cell.shared
+        self._crew = Crew()
+        self._mine: dict[Tick, Any] = {}
+        self._seen: dict[str, tuple[Any, float]] = {}
+        self._looked = 0.0
+        self._home = threading.get_ident()
+        self._problem: BaseException | None = None
+        self._stopping = self._done = False
+        self._finished = threading.Event()
+        self._counts = dict.fromkeys(("runs", "completed", "failed", "dropped", "missed"), 0)
+
+    def is_mine(self, ident: int) -> bool:
+        """Whether a thread belongs to the loop."""
+        return ident == self._home or ident in self._crew.idents
+
+    # -- the cycle ----------------------------------------------------------------------------------------
+
+    def run(self) -> Happened:
+        """Go on until told to stop, or until no tick can come."""
+        self._home = threading.get_ident()
+        keeper = self._begin()
+        try:
+            if not self.scheduler._inline():
+                self._crew.run(lambda: None)  # the first tick finds a thread that waits
+            while not self._stopping:
+                self._cycle()
+            while self._mine:
+                self._note(*self.inbox.get())
+        except KeyboardInterrupt:
+            if not self.scheduler._stopped:
+                for manager in list(self._mine.values()):
+                    if manager is not None:
+                        manager.stop(Stop(WorkflowStatus.INTERRUPTED))
+                raise
+        finally:
+            self._close(keeper)
+        if self._problem is not None:
+            raise self._problem
+        return Happened(**self._counts, reason="over" if self._done else "stopped")
+
+    def once(self, ticks: Iterable[datetime], again: bool) -> Happened:
+        """Run *ticks* now, one after the other, whatever the rule says; *again* includes those that completed."""
+        keeper = self._begin()
+        try:
+            for at in ticks:
+                history = dict(self.desk.look().history)
+                if not again and history.get(text(at)) == "Completed":
+                    continue
+                _, after = self.desk.update(lambda state, at=at: add(state, at, self._owner))  # type: ignore[misc]
+                if after is None:
+                    log.warning("schedule %s: %s runs already", self.name, tick_id(self.name, at))
+                    continue
+                self._launch(at, 2, inline=True)
+                self._note(*self.inbox.get())
+        finally:
+            self._close(keeper)
+        return Happened(**self._counts, reason="over")
+
+    def _cycle(self) -> None:
+        try:
+            state = self._step()
+            pause = self._pause(state)
+        except StorageError:
+            log.exception("schedule %s: its state cannot be reached; trying again", self.name)
+            pause = AGAIN
+        if pause > 0:
+            self._wait(pause)
+        self._drain()
+
+    def _step(self) -> State:
+        now, decision = self._now(), Decision(self.desk._state, [], [])
+
+        def change(state: State) -> State:
+            nonlocal decision
+            decision = decide(state, self._rule, self.policy, now, self._owner, self._stale(state))
+            return decision.state
+
+        before, _ = self.desk.update(change)
+        after = decision.state
+        self._count(before, after)
+        for at in decision.cancels:
+            self._cancel(at)
+        for at, epoch in decision.starts:
+            self._launch(at, epoch, inline=self.scheduler._inline())
+        if after.open and not self._mine and self._cell is None:
+            return self.desk.look()  # an inline run has ended
+        return after
+
+    def _pause(self, state: State) -> float:
+        if not self.inbox.empty():
+            return 0.0
+        pause = LONGEST if self._cell is None else min(LONGEST, self._lease / 3)
+        if ended(state, self._rule, self.policy):
+            if not state.open and not (state.queue and not state.paused):
+                self._done = self._stopping = True
+                return 0.0
+            return pause
+        if state.paused:
+            return pause
+        due = self._rule.next(moment(state.through))
+        if due is None:
+            return pause
+        left: float = due.timestamp() - self._clock.time()
+        if left > 0:
+            self._rule.next(due)  # found now, not when the tick is due
+        return min(pause, left) if self._real else max(left, 0.0)
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            if self._real:
+                message = self.inbox.get(timeout=seconds)
+            elif self._mine:
+                message = self.inbox.get()  # a clock of a test stands still while something runs
+            else:
+                message = self.inbox.get_nowait()
+        except Empty:
+            if not self._real:
+                self._clock.sleep(seconds)
+            return
+        self._note(*message)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                message = self.inbox.get_nowait()
+            except Empty:
+                return
+            self._note(*message)
+
+    def _note(self, what: str, tick: Tick | None, status: str) -> None:
+        if what == STOP:
+            self._stopping = True
+        elif what == ENDED and tick is not None:
+            self._end(tick, status)
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    def _launch(self, at: datetime, epoch: int, *, inline: bool) -> None:
+        tick = Tick(self.name, at, epoch, self._own, self._fenced)
+        self._mine[tick] = None
+        if not inline:
+            self._crew.run(lambda: self._make(tick))
+            return
+        self._make(tick)
+        late = replace(self.policy, grace=FOREVER)  # they were not late: the run kept us from looking
+        now = self._now()
+        if not self._stopping and not self.scheduler._stopped:
+            before, after = self.desk.update(
+                lambda state: decide(state, self._rule, late, now, self._owner, ()).state if state.open else None
+            )
+            self._count(before, after)
+
+    def _make(self, tick: Tick) -> None:
+        status = WorkflowStatus.FAILED.value
+        try:
+            if self._ours:
+                manager = self._workflow(
+                    tick=tick, on_manager=lambda manager: self._mine.__setitem__(tick, manager), **self._kwargs
+                )
+            else:
+                manager = self._workflow(**self._kwargs)
+            status = str(getattr(manager, "status", WorkflowStatus.COMPLETED))
+        except KeyboardInterrupt:
+            status = WorkflowStatus.INTERRUPTED.value
+            if threading.get_ident() == self._home:
+                self.inbox.put((ENDED, tick, status))
+                self._drain()
+                if not self.scheduler._stopped:
+                    raise
+                return
+        except ConfigurationError as error:  # no run of it can start
+            self._problem = error
+            self.inbox.put((STOP, None, ""))
+        except Exception:  # a workflow that is not ours, or a fault of ours: the schedule goes on (ADR 0024)
+            log.exception("schedule %s: a run failed", self.name)
+        self.inbox.put((ENDED, tick, status))
+
+    def _end(self, tick: Tick, status: str) -> None:
+        if self._mine.pop(tick, self) is self:
+            return
+        give_up = status == WorkflowStatus.INTERRUPTED and self._cell is not None and self.scheduler._stopped
+
+        def change(state: State) -> State | None:
+            if give_up:
+                return release(state, tick, self._owner)
+            return finish(state, tick, self._owner, status, self.policy)
+
+        try:
+            before, after = self.desk.update(change)
+        except StorageError:
+            log.exception("schedule %s: the end of %s could not be noted", self.name, tick.id)
+            return
+        self._counts["runs"] += 1
+        self._counts["completed"] += status == WorkflowStatus.COMPLETED
+        self._counts["failed"] += status == WorkflowStatus.FAILED
+        if after is None:
+            log.warning("schedule %s: %s was taken over by another process", self.name, tick.id)
+            return
+        if after.paused and not before.paused:
+            log.error("schedule %s is paused: %s", self.name, after.paused)
+        if self._cell is not None and len(before.history) == len(after.history):
+            for kept in {kept for kept, _ in before.history} - {kept for kept, _ in after.history}:
+                self._forget(kept)
+
+    def _forget(self, kept: str) -> None:
+        assert self._cell is not None
+        try:
+            self._cell.forget_run(tick_id(self.name, moment(kept)))
+        except StorageError:
+            log.warning("schedule %s: old checkpoints could not be removed", self.name, exc_info=True)
+
+    def _cancel(self, at: datetime) -> None:
+        for tick, manager in list(self._mine.items()):
+            if tick.at == at and manager is not None:
+                manager.cancel()
+
+    def _count(self, before: State, after: State | None) -> None:
+        if after is not None:
+            self._counts["dropped"] += after.dropped - before.dropped
+            self._counts["missed"] += after.missed - before.missed
+
+    # -- other processes ----------------------------------------------------------------------------------
+
+    def _begin(self) -> threading.Thread | None:
+        if self._cell is None:
+            return None
+        self._agree()
+        keeper = threading.Thread(target=self._keep, name="dotflow-lease", daemon=True)
+        keeper.start()
+        return keeper
+
+    def _agree(self) -> None:
+        """Take up the schedule, unless a process that lives keeps one of that name with another rule."""
+        state = self.desk.look()
+        if state.rule != self._rule_text and state.watch:
+            until = time.monotonic() + self._lease
+            first = state.watch
+            while time.monotonic() < until and state.rule != self._rule_text and not self.scheduler._stopped:
+                time.sleep(min(0.1, self._lease / 10))
+                state = self.desk.look()
+                for owner, (count, who) in state.watch.items():
+                    if state.rule != self._rule_text and (owner not in first or first[owner][0] != count):
+                        raise ConfigurationError(
+                            f"schedule {self.name!r} is kept by {who} with the rule {state.rule}, not "
+                            f"{self._rule_text}; give one of them another name="
+                        )
+            self.desk.update(lambda state: leave(state, first))
+        self.desk.update(lambda state: beat(replace(state, rule=self._rule_text), self._owner, self._me))
+
+    def _keep(self) -> None:
+        """Give signs of life, and stop runs that are not ours any more."""
+        pause, due = min(LONGEST, self._lease / 3), time.monotonic() + self._lease / 3
+        while not self._finished.wait(pause):
+            try:
+                if time.monotonic() >= due:
+                    _, state = self.desk.update(lambda state: beat(state, self._owner, self._me))
+                    due = time.monotonic() + self._lease / 3
+                else:
+                    state = self.desk.look() if self._mine else None
+            except StorageError:
+                log.exception("schedule %s: its lease could not be renewed", self.name)
+                continue
+            if state is not None:
+                self._obey(state)
+
+    def _obey(self, state: State) -> None:
+        for tick, manager in list(self._mine.items()):
+            entry = state.open.get(text(tick.at), {})
+            if manager is not None and (not state.owned(tick, self._owner) or entry.get("cancel")):
+                manager.cancel()
+        if state.rule != self._rule_text and self._problem is None:
+            self._problem = ConfigurationError(
+                f"schedule {self.name!r} has been given the rule {state.rule} while this process was away; it was "
+                f"{self._rule_text}"
+            )
+            self.inbox.put((STOP, None, ""))
+
+    def _stale(self, state: State) -> set[str]:
+        """Return the open ticks whose owner has given no sign of life for as long as his lease, as we have seen."""
+        if self._cell is None:
+            return set()
+        now = time.monotonic()
+        if now - self._looked > self._lease / 2:
+            self._seen.clear()  # we were away, and cannot tell
+        self._looked = now
+        before, self._seen = self._seen, {}
+        gone = set()
+        for kept, entry in state.open.items():
+            if entry["owner"] == self._owner:
+                continue
+            sign = (entry["owner"], entry["epoch"], entry["beat"])
+            known, since = before.get(kept, (None, now))
+            self._seen[kept] = (sign, since if known == sign else now)
+            if known == sign and now - since >= self._lease:
+                gone.add(kept)
+        return gone
+
+    def _close(self, keeper: threading.Thread | None) -> None:
+        self._crew.close()
+        if keeper is None:
+            return
+        self._finished.set()
+        try:
+            self.desk.update(lambda state: leave(state, (self._owner,)))
+        except StorageError:
+            log.warning("schedule %s: could not sign off", self.name, exc_info=True)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)

@@ -1,0 +1,58 @@
+"""A run in worker processes that somebody ends: a program of ``test_processes``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from e2e_tools import note
+
+from dotflow import Config, DotFlow, action
+from dotflow.providers import StorageSQLite
+
+
+@action
+def quick(initial_context: Any) -> int:
+    note(Path(initial_context.storage, "journal"), event="quick")
+    return 1
+
+
+@action
+def waits(initial_context: Any) -> int:
+    """Note the beginning, and wait for the file ``go``."""
+    room = Path(initial_context.storage)
+    note(room / "journal", event="waits")
+    while not (room / "go").exists():
+        time.sleep(0.005)
+    return 2
+
+
+def make(room: str) -> DotFlow:
+    """Return the workflow: two that end at once, two that wait."""
+    workflow = DotFlow(config=Config(storage=StorageSQLite(f"{room}/contexts.db")), workflow_id="ended")
+    for number in range(2):
+        workflow.task.add(quick, initial_context=room, task_id=f"quick-{number}")
+    for number in range(2):
+        workflow.task.add(waits, initial_context=room, task_id=f"waits-{number}")
+    return workflow
+
+
+def main(room: str, mode: str) -> None:
+    """Run it, and say how it ended."""
+    workflow = make(room)
+    if mode == "background":
+        for task in workflow.task.queue:
+            task.group_name = task.task_id
+    try:
+        workflow.start(mode=mode).wait()
+    except KeyboardInterrupt:
+        print([str(task.status) for task in workflow.result_task()], flush=True)
+        raise
+
+
+if __name__ == "__main__":
+    import ended_flow  # under the name that worker processes know it by
+
+    ended_flow.main(*sys.argv[1:])

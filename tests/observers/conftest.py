@@ -1,0 +1,12 @@
+"""Fixtures of the observers' tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from receivers import receiver  # noqa: E402 - the folder has to be found first
+
+__all__ = ["receiver"]
