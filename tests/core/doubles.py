@@ -19,6 +19,7 @@ from dotflow.abc.tracer import Tracer
 from dotflow.core.messages import Attempt, Outcome, TaskError
 from dotflow.core.plan import make_plan
 from dotflow.core.run import Run
+from dotflow.core.task import basic_callback
 from dotflow.core.workflow import Manager
 
 Calls = list[tuple[Any, ...]]
@@ -186,7 +187,11 @@ def nothing() -> None:
 
 def task(task_id: str, group: str = "default", needs: Sequence[str] | None = None, step: Any = nothing) -> Task:
     """Make a task that is not part of a workflow."""
-    return Task(task_id, step, group_name=group, depends_on=None if needs is None else tuple(needs))
+    return Task(task_id, step, basic_callback, None, "w", None, group, depends_on=_needs(needs))
+
+
+def _needs(needs: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if needs is None else tuple(needs)
 
 
 def make_run(*tasks: Task, mode: str = "sequential", **options: Any) -> Run:

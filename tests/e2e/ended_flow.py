@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from e2e_tools import note
 
 from dotflow import Config, DotFlow, action
+from dotflow.core.workflow import Manager
 from dotflow.providers import StorageSQLite
 
 
@@ -33,22 +35,34 @@ def make(room: str) -> DotFlow:
     """Return the workflow: two that end at once, two that wait."""
     workflow = DotFlow(config=Config(storage=StorageSQLite(f"{room}/contexts.db")), workflow_id="ended")
     for number in range(2):
-        workflow.task.add(quick, initial_context=room, task_id=f"quick-{number}")
+        workflow.task.add(quick, initial_context=room, task_id=f"quick-{number}", group_name=f"group-{number}")
     for number in range(2):
-        workflow.task.add(waits, initial_context=room, task_id=f"waits-{number}")
+        workflow.task.add(waits, initial_context=room, task_id=f"waits-{number}", group_name=f"group-{number}")
     return workflow
 
 
 def main(room: str, mode: str) -> None:
     """Run it, and say how it ended."""
     workflow = make(room)
-    if mode == "background":
-        for task in workflow.task.queue:
-            task.group_name = task.task_id
     try:
-        workflow.start(mode=mode).wait()
+        if mode == "start_async":
+            asyncio.run(workflow.start_async(mode="parallel"))
+        elif mode == "background":
+            wait_for(workflow.start(mode="background"))
+        else:
+            workflow.start(mode=mode)
     except KeyboardInterrupt:
         print([str(task.status) for task in workflow.result_task()], flush=True)
+        raise
+
+
+def wait_for(manager: Manager) -> None:
+    """Wait for a run in the background, which goes on after Ctrl-C unless it is cancelled."""
+    try:
+        manager.wait()
+    except KeyboardInterrupt:
+        manager.cancel()
+        manager.wait()
         raise
 
 

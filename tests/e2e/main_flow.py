@@ -64,7 +64,7 @@ workflow = DotFlow()
 workflow.task.add([rows, pids, refuses, Steps])
 workflow.task.add(closure(7), initial_context=Row(6, Colour.RED))
 workflow.task.add(action(lambda: "lambda"), task_id="lambda")
-workflow.start(mode="parallel")
+workflow.start(mode="parallel", keep_going=True)
 found = workflow.result_storage()
 refused = workflow.result_task()[2]
 
@@ -72,10 +72,11 @@ assert found[0] == [Row(1, Colour.RED)], found[0]
 assert type(found[0][0]) is Row
 assert found[0][0].colour is Colour.RED
 assert found[1][0] == os.getpid() != found[1][1], found[1]
-assert type(refused.errors[0].error) is Refusal, refused.errors[0].error
+assert (refused.errors[0].exception, refused.errors[0].message) == ("Refusal", "of __main__")
 assert "main_flow.py" in refused.errors[0].traceback, refused.errors[0].traceback
 assert [context.storage for context in found[3]] == [Row(2, Colour.RED), 3], found[3]
 assert type(found[3][0].storage) is Row
 assert found[4] == 42
 assert found[5] == "lambda"
-print("right")
+error = refused.errors[0].error
+print("right", repr(error) if isinstance(error, Refusal) else f"but the exception is {error!r}")

@@ -234,17 +234,23 @@ def test_exception_that_can_travel_arrives() -> None:
 
 
 def test_steps_and_classes_of_the_main_module_keep_their_identity() -> None:
-    """Functions, closures, a lambda, a class step, a dataclass, an enum and an exception of ``__main__``."""
+    """Functions, closures, a lambda, a class step, a dataclass and an enum of ``__main__``; nothing runs it twice."""
     process = program(HERE / "main_flow.py")
-    assert finish(process, 30, silent=False) == "right\n"
+    assert finish(process, 30, silent=False).startswith("right ")
+
+
+def test_exception_of_the_main_module_keeps_its_class() -> None:
+    """As a result does: ``error.error`` is the user's own exception, which ``raise_for_failure`` raises from."""
+    process = program(HERE / "main_flow.py")
+    assert finish(process, 30, silent=False) == "right Refusal('of __main__')\n"
 
 
 # -- how everything ends --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["parallel", "background"])
+@pytest.fixture(params=["parallel", "sequential", "background", "start_async"])
 def ended(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, set[int]]]:
-    """A program in the middle of its run, its folder, and its workers."""
+    """A program in the middle of its run (two groups of two steps), its folder, and its workers."""
     process = program(HERE / "ended_flow.py", tmp_path, request.param)
     storage = ended_flow.make(str(tmp_path)).config.storage
 

@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from receivers import receiver  # noqa: E402 - the folder has to be found first
+from receivers import receiver
 
 __all__ = ["receiver"]

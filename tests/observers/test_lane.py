@@ -27,9 +27,7 @@ def step() -> int:
 
 @action
 def short_work() -> None:
-    until = time.perf_counter() + 0.002
-    while time.perf_counter() < until:
-        pass
+    time.sleep(0.005)
 
 
 class Hanging(Notify):
@@ -75,28 +73,23 @@ def test_a_call_that_hangs_is_abandoned_and_the_next_one_made(monkeypatch: pytes
 
 
 def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None:
-    """200 steps take what they take, and the end waits for at most a second, once."""
+    """200 steps of 5 ms take what they take, and the end of the run waits for at most a second."""
     receiver.hang()
-
-    def seconds(*notifiers: Notify) -> float:
-        best = 1e9
-        for _ in range(3):
-            workflow = workflow_of(*[short_work] * 200, **({"notify": notifiers[0]} if notifiers else {}))
-            marks: list[float] = []
-            workflow.start(listeners=[lambda event, marks=marks: marks.append(time.perf_counter())])
-            best = min(best, marks[-1] - marks[0])
-        return best
-
-    alone = seconds()
-    began = time.perf_counter()
     notify = NotifySlack(f"{receiver.url}/services/abcdefgh", timeout=5)
-    hanging = seconds(notify)
-    whole = time.perf_counter() - began
 
-    assert hanging < alone * 1.15, (alone, hanging)  # the target is 5 %; the machine of a test is not quiet
-    assert whole < 3 * hanging + 3 * lane.END_PATIENCE + 0.5
+    def seconds(**providers: Any) -> tuple[float, float]:
+        ends: list[float] = []
+        began = time.perf_counter()
+        workflow_of(*[short_work] * 200, **providers).start(on_success=lambda tasks: ends.append(time.perf_counter()))
+        return ends[0] - began, time.perf_counter() - ends[0]
+
+    pairs = [(seconds(), seconds(notify=notify)) for _ in range(3)]
     lane.lane_of(notify)._calls.clear()  # nobody is interested any more
     receiver.released.set()
+
+    alone, hanging = min(pair[0][0] for pair in pairs), min(pair[1][0] for pair in pairs)
+    assert hanging < alone * 1.05, (alone, hanging)
+    assert max(pair[1][1] for pair in pairs) < lane.END_PATIENCE + 0.3
 
 
 def test_the_end_does_not_wait_for_a_call_that_took_that_long_already() -> None:

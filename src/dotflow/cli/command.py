@@ -125,39 +125,6 @@ def start(mode: str, keep_going: bool, wait: float, **wish: Any) -> int:
     return guarded(run_once, wish, mode=mode, keep_going=keep_going, wait=wait)
 
 
-@commands.command(short_help="Run a step or a workflow again and again.")
-@target_options
-@click.option("--every", type=float, metavar="SECONDS", help="Time from one start to the next.")
-@click.option("--resume", is_flag=True, help="Let the first run finish one that was interrupted.")
-def schedule(mode: str, keep_going: bool, wait: float, every: float | None, **wish: Any) -> int:
-    """Run a step or a workflow at once, and then again and again, until a signal ends that.
-
-    The time between two runs is given by --every; a workflow may bring a scheduler of its own instead.
-    """
-    from dotflow.cli.running import run_scheduled
-
-    return guarded(run_scheduled, wish, every=every, mode=mode, keep_going=keep_going, wait=wait)
-
-
-@commands.group(cls=Commands, short_help="Try out where notifications go.")
-def notify() -> None:
-    """Try out where notifications go."""
-
-
-@notify.command("test", short_help="Send a message and show the answer.")
-@click.argument("url")
-@click.option("--as", "service", type=Known("service", SERVICES), help="Which service it is, if the URL does not say.")
-def notify_test(url: str, service: str | None) -> int:
-    """Send one message to URL and show the answer.
-
-    URL is a webhook of Slack, Discord or Teams, smtp://host?from=...&to=..., tgram://token/chat, any other address of
-    http or https (which gets JSON), or a URL of Apprise.
-    """
-    from dotflow.cli.notify import send_test
-
-    return send_test(url, service)
-
-
 def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -> int:
     """Run *command*; errors of the user's own code are shown as they are."""
     from dotflow.cli.target import UserError, Wish, as_text
@@ -170,3 +137,12 @@ def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -
     except UserError as error:
         complain(f"Error while {error.doing}:\n{as_text(error)}")
         return USAGE if isinstance(error.__cause__, (ConfigurationError, ImportModuleError)) else FAILED
+
+
+def _schedule() -> click.Group:
+    from dotflow.cli.schedule import make_group
+
+    return make_group(target_options, guarded)
+
+
+commands.add_command(_schedule())

@@ -21,6 +21,7 @@ from dotflow.core.workflow import Options
 if TYPE_CHECKING:
     from types import FrameType
 
+    from dotflow.abc.scheduler import Scheduler
     from dotflow.core.workflow import Manager
 
 
@@ -90,13 +91,12 @@ def listen() -> None:
     listen()
 
 
-def run_scheduled(wish: Wish, *, every: float | None, **options: Any) -> int:
+def run_scheduled(wish: Wish, *, scheduler: Scheduler | None, **options: Any) -> int:
     """Run a workflow again and again; return the exit code."""
-    from dotflow.providers import SchedulerDefault, SchedulerInterval
+    from dotflow.providers import SchedulerDefault
 
-    if wish.step is not None and every is None:
-        raise ConfigurationError("schedule needs the time between two runs: --every SECONDS")
-    scheduler = None if every is None else SchedulerInterval(every)
+    if wish.step is not None and scheduler is None:
+        raise ConfigurationError("schedule needs to know when: --cron LINE, --every SECONDS or --at MOMENT")
     with Interruption(raw_write, lambda: None) as signals:
         try:
             target = build(wish)
@@ -108,7 +108,7 @@ def run_scheduled(wish: Wish, *, every: float | None, **options: Any) -> int:
         config.scheduler = scheduler
     elif isinstance(config.scheduler, SchedulerDefault):
         raise ConfigurationError(
-            f"{wish.workflow!r} has no scheduler: add --every SECONDS, or set Config(scheduler=...)"
+            f"{wish.workflow!r} has no scheduler: add --cron LINE or --every SECONDS, or set Config(scheduler=...)"
         )
     listen()
     view = make_view()

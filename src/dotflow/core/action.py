@@ -80,7 +80,7 @@ class Policy(_Policy):
         """
         delay = self.retry_delay
         if self.backoff:
-            delay = math.inf if attempt > 1000 and delay else delay * 2.0 ** (attempt - 1)
+            delay *= 2.0 ** (attempt - 1) if attempt <= 1000 else math.inf if delay else 0
         if self.max_delay is not None:
             delay = min(delay, self.max_delay)
         return delay * (1 + self.jitter * (2 * chance - 1))
@@ -153,8 +153,10 @@ class Action(Generic[P, R]):
         params = tuple(name for name in INJECTED if name in names)
         self.params = ONLY_PREVIOUS if params == ONLY_PREVIOUS else params
         self.takes_self = first is not None and first not in INJECTED
-        self.required = tuple(name for name in required if name not in INJECTED)
+        by_position = positional_only(func)
+        self.required = tuple(name for name in required if name not in INJECTED or name in by_position)
         if isinstance(func, type):
+            self.required += asked_by_methods(func)
             self.limited = self.limited or any(step.limited for step in actions_of(func).values())
         else:
             self.is_async = is_coroutine_function(func)
@@ -197,9 +199,7 @@ class Action(Generic[P, R]):
 def _rebuild(func: Any, policy: tuple[Any, ...], filename: str | None) -> Action[..., Any]:
     if filename is not None and func.__code__.co_filename != filename:  # cloudpickle leaves it out; tracebacks need it
         func.__code__ = func.__code__.replace(co_filename=filename)
-    step: Action[..., Any] = Action(func)
-    step.policy = Policy(*policy)
-    return step
+    return Action(func, **Policy(*policy)._asdict())
 
 
 def signature(func: Any) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
@@ -218,6 +218,17 @@ def signature(func: Any) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     with_default = positional[len(positional) - len(func.__defaults__ or ()) :]
     optional = {*with_default, *(func.__kwdefaults__ or ())}
     return names, tuple(name for name in names if name not in optional), positional[0] if positional else None
+
+
+def positional_only(func: Any) -> tuple[str, ...]:
+    """Names of the parameters that cannot be given by name."""
+    code = getattr(getattr(func, "__func__", func), "__code__", None)
+    return () if code is None else code.co_varnames[: code.co_posonlyargcount]
+
+
+def asked_by_methods(kind: type) -> tuple[str, ...]:
+    """Parameters of the ``@action`` methods of a class that nothing fills."""
+    return tuple(name for step in actions_of(kind).values() for name in step.required[step.takes_self :])
 
 
 def _inspected(func: Any) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:

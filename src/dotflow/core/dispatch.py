@@ -160,6 +160,9 @@ class Dispatcher:
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
 
         def send(event: Any) -> None:
+            if type(event) is not WorkflowStarted:
+                lane.put(Call(name, hook, _frozen(event), fault, run, own))
+                return
             for piece in _pieces(_frozen(event)):
                 lane.put(Call(name, hook, piece, fault, run, own))
 
@@ -189,7 +192,7 @@ def _report_start(server: Any, event: WorkflowStarted) -> None:
 
 def _pieces(event: Any) -> Iterator[Any]:
     """Cut the event that reports many tasks into calls that keep their deadline each."""
-    if type(event) is not WorkflowStarted or len(event.tasks) <= PIECE:
+    if len(event.tasks) <= PIECE:
         yield event
         return
     yield event._replace(tasks=[])

@@ -215,12 +215,18 @@ class DotFlow:
 
     def _manager(self, options: Options) -> Manager:
         options.check()
-        return Manager(self._renewed(self.workflow_id), self.workflow_id, options, self.config, self)
+        return Manager(
+            self._renewed(self.workflow_id, options.scheduled_for is not None),
+            self.workflow_id,
+            options,
+            self.config,
+            self,
+        )
 
     def _own_manager(self, options: Options, tick: Tick) -> Manager:
         """Return the run of a tick that has a workflow id of its own."""
         options.check()
-        tasks, config = self._renewed(tick.id), self.config
+        tasks, config = self._renewed(tick.id, True), self.config
         if tick.fenced:
             import copy
 
@@ -230,12 +236,12 @@ class DotFlow:
             config.storage = Fenced(self.config.storage, tasks, tick.id, tick.epoch)
         return Manager(tasks, tick.id, options, config, self)
 
-    def _renewed(self, workflow_id: UUID | str) -> list[Task]:
+    def _renewed(self, workflow_id: UUID | str, scheduled: bool) -> list[Task]:
         with self._lock:
             tasks = self.task.renew()
-            if tasks and tasks[0].workflow_id is not workflow_id:
+            if scheduled or (tasks and tasks[0].workflow_id is not workflow_id):
                 for task in tasks:
-                    task.workflow_id = workflow_id
+                    task.assign(workflow_id)
         return tasks
 
     def _touch(self) -> bool:

@@ -35,7 +35,8 @@ from typing import Any
 
 
 def _rebuild(kind: type[DotflowError], message: str, state: dict[str, Any]) -> DotflowError:
-    error = kind.__new__(kind, message)
+    maker = OSError if issubclass(kind, OSError) else kind  # of two builtin bases, OSError's own
+    error: DotflowError = maker.__new__(kind, message)
     error.args = (message,)
     error.__dict__.update(state)
     return error

@@ -91,9 +91,9 @@ def mask_value(value: Any, depth: int = 0) -> Any:
         copy._made = value._made
         return copy
     if kind in (bytes, bytearray):
-        text = value.decode("latin-1")
+        text = value.decode("utf-8", "surrogateescape")
         found = mask(text)
-        return value if found == text else found.encode("latin-1")
+        return value if found == text else kind(found.encode("utf-8", "surrogateescape"))
     return _mask_object(value)
 
 
@@ -248,7 +248,9 @@ def _forms(secret: str) -> set[str]:
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(secret)[1:-1])[1:-1],
         repr(secret)[1:-1],
+        repr(raw)[2:-1],
         quote(raw, safe=""),
         quote_plus(raw),
         html.escape(secret),

@@ -126,6 +126,8 @@ class Run:
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until a pause ends, ``None`` if only an outcome can change anything."""
+        if self._one_by_one and self._flying:
+            return None
         if self._later and self.stopping is None and self._has_slot(self._lane(self._later[0][1])):
             return max(0.0, self._later[0][0] - now)
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from dotflow.core.action import Action, actions_of
+from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import (
     ConfigurationError,
@@ -119,6 +120,14 @@ class Task:
             self.group_name,
             depends_on=self.depends_on,
         )
+
+    def assign(self, workflow_id: Any) -> None:
+        """Belong to the run *workflow_id*, with an initial context that no other run shares."""
+        found = self._initial
+        if isinstance(found, Context):
+            owner = workflow_id if found.workflow_id == self.workflow_id else found.workflow_id
+            self._initial = make_context(found.storage, found.task_id or "", owner, found._made)  # type: ignore[arg-type]  # a datetime will do
+        self.workflow_id = workflow_id
 
     def snapshot(self) -> Task:
         """Return a copy that stays as the task is now."""
@@ -237,7 +246,10 @@ def as_step(step: Any) -> Action[..., Any]:
         step = Action(MethodType(bound.func, owner))
         step.policy, step.limited = bound.policy, bound.limited
     elif not isinstance(step, type) and actions_of(type(step)):
+        methods = actions_of(type(step)).values()
+        required = asked_by_methods(type(step))
         step = Action(_Returns(step))
+        step.required, step.limited = required, any(method.limited for method in methods)
     else:
         raise MissingActionDecorator(step)
     if step.required:
@@ -336,6 +348,8 @@ class TaskBuilder:
         self.queue.append(task)
 
     def _unused(self, base: str) -> str:
+        if base[0] == "_":
+            _refuse_reserved(base)
         if base not in self._ids:
             return base
         number = self._counts.get(base, 1) + 1
@@ -347,8 +361,7 @@ class TaskBuilder:
     def _claim(self, task_id: object) -> str:
         if not isinstance(task_id, str) or not task_id:
             raise ConfigurationError(f"task_id needs a text that is not empty, got {task_id!r}")
-        if task_id.startswith("_dotflow") or task_id == "_input_fp":
-            raise ConfigurationError(f"task_id={task_id!r} is reserved for dotflow's own records")
+        _refuse_reserved(task_id)
         if not task_id.isprintable() and has_controls(task_id):
             raise ConfigurationError(f"task_id={task_id!r} contains control characters or lone surrogates")
         if task_id in self._ids:
@@ -383,9 +396,16 @@ class TaskBuilder:
         return workflow_result(self.workflow_id, self.workflow_name, self.queue)
 
 
+def _refuse_reserved(task_id: str) -> None:
+    if task_id.startswith("_dotflow") or task_id == "_input_fp":
+        raise ConfigurationError(f"task_id={task_id!r} is reserved for dotflow's own records; give another")
+
+
 def _ids_of(depends_on: str | Task | Sequence[str | Task]) -> tuple[str, ...]:
     if type(depends_on) is str:
         return (depends_on,)
+    if not isinstance(depends_on, (str, Task, Iterable)):
+        raise ConfigurationError(f"depends_on needs task ids or tasks, got {depends_on!r}")
     items = (depends_on,) if isinstance(depends_on, (str, Task)) else tuple(depends_on)
     for item in items:
         if not isinstance(item, (str, Task)):

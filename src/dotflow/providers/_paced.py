@@ -469,12 +469,12 @@ class Loop:
         except StorageError:
             log.exception("schedule %s: the end of %s could not be noted", self.name, tick.id)
             return
-        self._counts["runs"] += 1
-        self._counts["completed"] += status == WorkflowStatus.COMPLETED
-        self._counts["failed"] += status == WorkflowStatus.FAILED
         if after is None:
             log.warning("schedule %s: %s was taken over by another process", self.name, tick.id)
             return
+        self._counts["runs"] += 1
+        self._counts["completed"] += status == WorkflowStatus.COMPLETED
+        self._counts["failed"] += status == WorkflowStatus.FAILED
         if after.paused and not before.paused:
             log.error("schedule %s is paused: %s", self.name, after.paused)
         if self._cell is not None and len(before.history) == len(after.history):
