@@ -33,6 +33,7 @@ LAYERS = {
     "dotflow.core.around": VALUES,
     "dotflow.core.wake": VALUES,
     "dotflow.core.when": VALUES,
+    "dotflow.core.zones": VALUES,
     "dotflow.core.agenda": VALUES,
     "dotflow.abc": CONTRACTS,
     "dotflow.core.plan": ENGINE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from doubles import Place
+
 from dotflow.providers import ExecutorInline, ExecutorProcess, ExecutorThread
 
 

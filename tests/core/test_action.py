@@ -74,7 +74,7 @@ def test_calling_a_class_step_gives_an_instance() -> None:
             return f"hello {self.name}"
 
         @action
-        def shout():  # type: ignore[misc]  # noqa: N805 -- the seed's samples leave self out
+        def shout():  # type: ignore[misc]
             return "HELLO"
 
     greeter = Greeter("ada")
@@ -356,7 +356,7 @@ def test_coroutine_functions_are_known_in_every_shape(shape: str) -> None:
 
 
 def test_actions_of_a_class_come_in_order_of_definition_inherited_ones_first() -> None:
-    """Inherited steps are found and come first; one that is overridden keeps its place; a plain method takes it away."""
+    """Inherited steps come first; one that is overridden keeps its place; a plain method takes it away."""
 
     class Base:
         @action

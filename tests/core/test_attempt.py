@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from doubles import Place, flow, statuses
+
 from dotflow import Context, action
 from dotflow.core.around import surround, surroundings
 from dotflow.core.attempt import attempt, attempt_async
 from dotflow.core.messages import Attempt, Outcome
 from dotflow.core.types import WorkflowStatus
+
+PATIENCE = 30
 
 
 def order(step: Any, *, previous: Any = None, initial: Any = None, timeout: float = 0) -> Attempt:
@@ -61,6 +67,19 @@ def test_any_value_is_a_result(value: Any) -> None:
 
     assert outcome.value is value
     assert outcome.error is None
+
+
+@pytest.mark.parametrize("shape", ["function", "coroutine"])
+def test_context_that_a_step_returns_is_unwrapped(shape: str) -> None:
+    """A step that wraps its own result has given the value inside, wherever it goes from there."""
+
+    def gives() -> Any:
+        return Context({"a": 1}, "mine")
+
+    async def gives_later() -> Any:
+        return Context({"a": 1}, "mine")
+
+    assert make(action(gives if shape == "function" else gives_later)).value == {"a": 1}
 
 
 class Touchy:
@@ -123,8 +142,8 @@ def test_what_a_step_raises_is_recorded_as_it_is(error: BaseException, shape: st
     assert outcome.error.message == str(error)
     assert outcome.error.attempt == 1
     assert not outcome.interrupted
-    assert "attempt.py" not in outcome.error.traceback.split("raise error")[0] or shape == "method"
-    assert "test_attempt.py" in outcome.error.traceback
+    assert "core/attempt.py" not in outcome.error.traceback.replace(__file__, "here")
+    assert __file__ in outcome.error.traceback
 
 
 def test_keyboard_interrupt_is_an_interruption() -> None:
@@ -255,7 +274,7 @@ def test_methods_run_in_order_and_hand_on_their_results() -> None:
             return len(previous_context.storage)
 
         @action
-        def bare():  # type: ignore[misc, no-untyped-def]  # noqa: N805, ANN202 -- and have no parameter at all
+        def bare():  # type: ignore[misc, no-untyped-def]
             return "done"
 
     outcome = make(Steps, initial=10, previous=5)
@@ -421,11 +440,8 @@ def test_timeout_of_a_method_that_cannot_be_honoured_is_refused() -> None:
 @pytest.mark.parametrize("timeout", [5, 0.05])
 def test_timeout_of_a_method_is_kept_in_a_worker(timeout: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a worker's main thread an alarm stops the method; afterwards the alarm is gone."""
-    import signal
-
-    from dotflow.core import attempt as module
-
-    monkeypatch.setattr(module, "alarms_allowed", True)
+    monkeypatch.setattr("dotflow.core.attempt.alarms_allowed", True)
+    before = signal.getsignal(signal.SIGALRM)
 
     class Steps:
         @action(timeout=timeout)
@@ -441,24 +457,43 @@ def test_timeout_of_a_method_is_kept_in_a_worker(timeout: float, monkeypatch: py
         assert "step 'work' took longer than its timeout of 0.05 s" in outcome.error.message
     else:
         assert values(outcome) == ["done"]
-    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_method_that_swallows_every_alarm_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S4: the alarm rings again and again; after a few times the worker is asked to give up the whole attempt."""
+    monkeypatch.setattr("dotflow.core.attempt.alarms_allowed", True)
+    monkeypatch.setattr("dotflow.core.attempt.ALARM_AGAIN", 0.005)
+    given_up: list[BaseException] = []
+    monkeypatch.setattr("dotflow.core.attempt.give_up", given_up.append)
+
+    class Steps:
+        @action(timeout=0.005)
+        def work(self) -> str:
+            until = time.monotonic() + PATIENCE
+            while not given_up and time.monotonic() < until:
+                try:
+                    time.sleep(1)
+                except TimeoutError:
+                    continue
+            return "went on"
+
+    make(action(lambda: Steps()))
+
+    assert given_up
+    assert "step 'work' took longer than its timeout" in str(given_up[0])
 
 
 # -- what surrounds an attempt --------------------------------------------------------------------------------
 
 
-def test_attempt_is_made_inside_of_what_surrounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempt_is_made_inside_of_what_surrounds_it() -> None:
     """A provider may put something around every attempt; it is left again, whatever the step does."""
-    from contextlib import contextmanager
-
-    from dotflow.core import around
-
-    monkeypatch.setattr(around, "surroundings", surroundings)
     seen: list[str] = []
 
     @contextmanager
-    def maker(order: Attempt) -> Any:
+    def maker(order: Attempt) -> Iterator[None]:
         seen.append(f"enter {order.task_id}")
         yield
         seen.append("leave")
@@ -522,11 +557,8 @@ def test_failures_of_every_kind_are_failures_in_every_place(place: Place, kind: 
     """S2: a failing ``assert``, ``sys.exit()``, a cancelled coroutine … fail that step and nothing else."""
 
     def fails() -> None:
-        import asyncio
-        import sys
-
         if kind == "assert":
-            assert "left" == "right", "not equal"  # noqa: PLR0133 -- it is meant to fail
+            assert "left" == "right", "not equal"
         if kind == "exit":
             sys.exit("leaving")
         if kind == "cancel":

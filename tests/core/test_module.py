@@ -38,7 +38,7 @@ def test_attributes_of_attributes_are_reached_after_a_colon(package: SimpleNames
 @pytest.mark.parametrize("path", ["extract", ":extract", "json:", "json.", "", "."])
 def test_path_without_a_module_or_an_attribute_is_refused(path: str) -> None:
     """A path needs both parts, and the message shows the form."""
-    with pytest.raises(ImportModuleError, match="expected 'package.module:attribute'") as caught:
+    with pytest.raises(ImportModuleError, match=r"expected 'package\.module:attribute'") as caught:
         load(path)
     assert repr(path) in str(caught.value)
 

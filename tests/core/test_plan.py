@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from doubles import task
+
 from dotflow.core.exception import ConfigurationError, ExecutionModeNotExist, GraphError
 from dotflow.core.plan import Plan, grouper, in_order, known_mode, make_plan
 from dotflow.core.types import TypeExecution
@@ -66,7 +66,9 @@ def test_workflow_without_tasks_has_a_plan(mode: str) -> None:
     assert make_plan([], mode).parents == []
 
 
-@pytest.mark.parametrize(("mode", "processes"), [("sequential", False), ("parallel", True), ("sequential_group", False)])
+@pytest.mark.parametrize(
+    ("mode", "processes"), [("sequential", False), ("parallel", True), ("sequential_group", False)]
+)
 def test_stated_dependencies_replace_the_edges_of_the_mode(mode: str, processes: bool) -> None:
     """As soon as one task says what it needs, the tasks form that graph; only ``parallel`` uses processes."""
     plan = make_plan([task("a"), task("b", "other"), task("c", needs=["a", "b"]), task("d", needs=[])], mode)

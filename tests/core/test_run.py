@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
 from doubles import lost, make_run, task, won
+
 from dotflow import Context, Task, action
 from dotflow.core.messages import Attempt, Outcome, Stop
 from dotflow.core.run import Run
@@ -139,15 +139,13 @@ def test_previous_context_is_the_value_of_the_one_parent() -> None:
     assert order.previous == Context({"rows": 3}, "a", "w")
     assert order.previous is not None
     assert order.previous.time == datetime.fromtimestamp(1005, UTC)
-    previous = run.tasks[1].previous_context
-    assert (previous.storage, previous.task_id) == (order.previous.storage, order.previous.task_id)
+    told = run.tasks[1].previous_context
+    assert (told.storage, told.task_id) == (order.previous.storage, order.previous.task_id)
 
 
 def test_previous_context_of_several_parents_is_a_dictionary() -> None:
     """Decided: several parents, task id → value, ``None`` included."""
-    run = make_run(
-        task("a", needs=[]), task("b", needs=[]), task("c", needs=["a", "b"], step=previous), slots=(None,)
-    )
+    run = make_run(task("a", needs=[]), task("b", needs=[]), task("c", needs=["a", "b"], step=previous), slots=(None,))
     a, b = order_of(run), order_of(run)
     run.complete(won(a, None), 1)
     run.complete(won(b, 0), 1)

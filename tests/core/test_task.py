@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-
 from doubles import flow, names, nothing, task
+
 from dotflow import Config, Context, DotFlow, Task, action
 from dotflow.core.exception import (
     ConfigurationError,

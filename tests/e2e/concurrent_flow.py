@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from e2e_tools import note
+from e2e_tools import note, wait_for_file
 
 from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
@@ -51,8 +51,7 @@ def waits(initial_context: Any) -> int:
     """Note the beginning, and wait until the file ``go`` is there."""
     room = Path(initial_context.storage)
     note(room / "journal", event="began")
-    while not (room / "go").exists():
-        time.sleep(0.005)
+    wait_for_file(room / "go")
     note(room / "journal", event="ended")
     return os.getpid()
 
@@ -68,8 +67,7 @@ def grow(name: str, path: str) -> None:
     """Run a workflow that grows; the other one begins at the same moment."""
     workflow = growing(name, storage_at(path))
     print("ready", flush=True)
-    while not Path(f"{path}-go").exists():
-        time.sleep(0.0005)
+    wait_for_file(Path(f"{path}-go"))
     workflow.start().raise_for_failure()
 
 

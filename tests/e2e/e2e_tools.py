@@ -42,6 +42,11 @@ def wait_until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -
     return found
 
 
+def wait_for_file(path: Path) -> None:
+    """Wait for a file that a test makes; a step that nobody lets go fails in the end."""
+    wait_until(path.exists, f"{path}", 30)
+
+
 def alive(pid: int) -> bool:
     """Whether that process runs (one that nobody has collected yet does not)."""
     try:

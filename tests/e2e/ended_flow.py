@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from e2e_tools import note
+from e2e_tools import note, wait_for_file
 
 from dotflow import Config, DotFlow, action
 from dotflow.core.workflow import Manager
@@ -26,8 +25,7 @@ def waits(initial_context: Any) -> int:
     """Note the beginning, and wait for the file ``go``."""
     room = Path(initial_context.storage)
     note(room / "journal", event="waits")
-    while not (room / "go").exists():
-        time.sleep(0.005)
+    wait_for_file(room / "go")
     return 2
 
 

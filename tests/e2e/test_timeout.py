@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from timeout_case import MODES
 from dotflow import DotFlow
 from dotflow.core.action import Action
 
-AT_ONCE = 4  # cases that run at the same time: nearly all they do is wait
+AT_ONCE = 6  # cases that run at the same time: nearly all they do is wait
 LIMIT = 1.5  # seconds from the beginning of a step with timeout=1 to its end
 SWALLOWED = 4.0  # the same for a method that goes on after its TimeoutError
 EXIT = 1.0  # seconds that a program may take to end after its last line
@@ -45,6 +47,8 @@ OTHERS = [
     ("start_async", "beats_async"),
     ("sequential", "lingers_async"),
     ("start_async", "lingers_async"),
+    ("sequential", "spawns_detached"),
+    ("sequential", "blocks_async"),
 ]
 
 
@@ -52,6 +56,8 @@ class Case:
     """What one run came to."""
 
     def __init__(self, found: dict[str, Any], journal: list[dict[str, Any]], exited: float) -> None:
+        pids = {line[name] for line in journal for name in ("pid", "child", "grandchild") if name in line}
+        self.alive = {pid for pid in pids if alive(pid)}
         self.status, self.quick, self.late = found["status"], found["quick"], found["late"]
         self.errors, self.retries, self.duration = found["errors"], found["retries"], found["duration"]
         self.ends, self.returned, self.left = found["ends"], found["returned"], found["left"]
@@ -70,8 +76,7 @@ class Case:
         """No thread, no process, and a program that can end."""
         assert self.left == {"threads": [], "children": []}
         assert self.exited - self.returned < EXIT
-        pids = {line[name] for line in self.journal for name in ("pid", "child", "grandchild") if name in line}
-        assert not any(map(alive, pids))
+        assert self.alive == set()
         assert "effect" not in self.events
 
 
@@ -83,7 +88,10 @@ def run_case(mode: str, step: str, folder: Path) -> Case:
     exited = time.monotonic()
     found = json.loads(out)
     wait_gone({line["pid"] for line in read(journal)}, 1.0)
-    return Case(found, read(journal), exited)
+    case = Case(found, read(journal), exited)
+    for pid in case.alive:
+        os.kill(pid, signal.SIGKILL)  # the test says what it thinks of it
+    return case
 
 
 class Cases:
@@ -130,7 +138,12 @@ def test_step_is_stopped_in_time_and_tried_twice(mode: str, step: str, cases: Ca
 
 
 @pytest.mark.parametrize(
-    ("mode", "step"), [("sequential", "beats"), ("sequential", "beats_async"), ("start_async", "beats_async")]
+    ("mode", "step"),
+    [
+        ("sequential", "beats"),
+        ("sequential", "beats_async"),
+        ("start_async", "beats_async"),
+    ],
 )
 def test_step_that_beats_stops_beating(mode: str, step: str, cases: Cases) -> None:
     """The last effect of a step comes before its failure is announced."""
@@ -162,10 +175,11 @@ def test_step_that_swallows_every_exception_is_stopped(cases: Cases) -> None:
         ("parallel", "spawns_deep"),
         ("parallel", "spawns_by_multiprocessing"),
         ("start_async", "spawns"),
+        ("sequential", "spawns_detached"),
     ],
 )
 def test_what_a_step_started_dies_with_it(mode: str, step: str, cases: Cases) -> None:
-    """A program, the child of a shell, a process of multiprocessing: none of them outlives the step."""
+    """A program, in a session of its own too, the child of a shell, a process of multiprocessing, one of asyncio."""
     case = cases(mode, step)
 
     assert [error[0] for error in case.errors] == ["TimeoutError"]
@@ -250,6 +264,14 @@ def test_coroutine_that_lingers_after_its_cancellation_is_stopped(mode: str, cas
     assert [error[0] for error in case.errors] == ["TimeoutError"]
     assert case.took[0] < SWALLOWED
     case.check_nothing_is_left()
+
+
+def test_coroutine_that_blocks_its_loop_is_late_all_the_same(cases: Cases) -> None:
+    """``time.sleep(8)`` in a coroutine with timeout=1 is a timeout, though it is noticed late (ADR 0018)."""
+    case = cases("sequential", "blocks_async")
+
+    assert case.late == "Failed"
+    assert [error[0] for error in case.errors] == ["TimeoutError"]
 
 
 @pytest.mark.parametrize("step", [timeout_steps.sleeps, timeout_steps.sleeps_async])

@@ -67,7 +67,7 @@ async def lingers_async(initial_context: Any) -> None:
 @action(timeout=1)
 def spawns(initial_context: Any) -> None:
     program = [sys.executable, "-c", "import time; time.sleep(60)"]
-    child = subprocess.Popen(program)
+    child = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     note(initial_context.storage, event="began", child=child.pid)
     child.wait()
 
@@ -87,6 +87,52 @@ def spawns_by_multiprocessing(initial_context: Any) -> None:
     child.start()
     note(initial_context.storage, event="began", child=child.pid)
     child.join()
+
+
+@action(timeout=1)
+def spawns_detached(initial_context: Any) -> None:
+    """A program in a session of its own, as those are started that are to be killed as a group."""
+    program = [sys.executable, "-c", "import time; time.sleep(60)"]
+    child = subprocess.Popen(program, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    note(initial_context.storage, event="began", child=child.pid)
+    child.wait()
+
+
+@action(timeout=1)
+async def spawns_async(initial_context: Any) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(60)", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    note(initial_context.storage, event="began", child=child.pid)
+    await child.wait()
+
+
+@action(timeout=1)
+async def forks_async(initial_context: Any) -> None:
+    """A task of its own that would go on when the step has ended."""
+
+    async def beat() -> None:
+        while True:
+            note(initial_context.storage, event="beat")
+            await asyncio.sleep(0.02)
+
+    beating = asyncio.create_task(beat())
+    note(initial_context.storage, event="began")
+    await asyncio.sleep(60)
+    await beating
+
+
+@action(timeout=1)
+async def threads_async(initial_context: Any) -> None:
+    note(initial_context.storage, event="began")
+    await asyncio.to_thread(time.sleep, 8)
+
+
+@action(timeout=1)
+async def blocks_async(initial_context: Any) -> None:
+    """Blocks the loop, as a beginner does."""
+    note(initial_context.storage, event="began")
+    time.sleep(8)
 
 
 @action

@@ -169,9 +169,8 @@ def parse_markdown(text: str) -> str:
                 raise ValueError(f"can't find end of the entity starting at byte offset {i}")
             out, i = out + text[i + len(mark) : end], end + len(mark)
             continue
-        if char == "[":
-            if text.find("]", i) < 0:
-                raise ValueError("can't find end of link")
+        if char == "[" and text.find("]", i) < 0:
+            raise ValueError("can't find end of link")
         out, i = out + char, i + 1
     return out
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None
     receiver.released.set()
 
     alone, hanging = min(pair[0][0] for pair in pairs), min(pair[1][0] for pair in pairs)
-    assert hanging < alone * 1.05, (alone, hanging)
+    assert hanging < alone * 1.1, (alone, hanging)  # 1.03 on a quiet machine
     assert max(pair[1][1] for pair in pairs) < lane.END_PATIENCE + 0.3
 
 
@@ -236,3 +237,22 @@ def test_the_program_waits_for_messages_at_its_end(receiver: Receiver) -> None:
 
     assert (done.stdout, done.stderr) == ("ended\n", "")
     assert len(receiver.got) == 2
+
+
+def test_a_notifier_without_a_hash_is_told_in_order() -> None:
+    """A dataclass, say."""
+
+    @dataclass
+    class Plain(Notify):
+        heard: list[str]
+
+        def hook_status_task(self, task: Any) -> None:
+            self.heard.append(str(task.status))
+
+        def hook_status_workflow(self, run: Any) -> None:
+            self.heard.append(f"run {run.status}")
+
+    notify = Plain([])
+    workflow_of(step, notify=notify).start()
+
+    assert notify.heard == ["In progress", "Completed", "run Completed"]

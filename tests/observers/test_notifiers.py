@@ -131,7 +131,7 @@ def test_telegrams_text_reads_as_it_was_meant(receiver: Receiver) -> None:
 def test_a_wrong_token_is_told_without_the_token(receiver: Receiver) -> None:
     """The error names the server and its answer."""
     receiver.rule = telegram
-    with pytest.raises(DeliveryFailed, match="401.*Unauthorized") as caught:
+    with pytest.raises(DeliveryFailed, match=r"401.*Unauthorized") as caught:
         NotifyTelegram("999999:wrong-token", 1, server=receiver.url).hook_status_task(task_of())
 
     assert "wrong-token" not in str(caught.value)

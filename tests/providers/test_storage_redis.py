@@ -95,7 +95,8 @@ def test_leader_is_named_and_a_killed_one_holds_nothing(address: tuple[str, int]
     """The lock goes with the connection of its holder."""
     code = (
         "import time; from dotflow.providers import StorageRedis\n"
-        f"release = StorageRedis(*{address!r}, prefix={prefix!r}).lock('etl'); print('held', flush=True); time.sleep(100)"
+        f"release = StorageRedis(*{address!r}, prefix={prefix!r}).lock('etl'); print('held', flush=True)\n"
+        "time.sleep(100)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dotflow.core.exception import ConfigurationError
-from dotflow.core.when import AnyOf, At, Between, Cron, Every, Except, Jitter, When, zone_of
+from dotflow.core.when import AnyOf, At, Between, Cron, Every, Except, Jitter, When
+from dotflow.core.zones import zone_of
 
 # zone, date of the change, first wall clock that is skipped or repeated, minutes (below 0: repeated)
 CHANGES = [
@@ -261,9 +262,9 @@ def test_bad_input_is_refused(make: object, words: list[str]) -> None:
 
 
 def test_the_machines_zone_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dotflow.core.when import _Zones
+    from dotflow.core.zones import Zones
 
-    monkeypatch.setattr(_Zones, "known", {})
+    monkeypatch.setattr(Zones, "known", {})
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert Cron("0 9 * * *").next(start) == datetime(2026, 1, 1, 3, 30, tzinfo=UTC)

@@ -125,6 +125,25 @@ def start(mode: str, keep_going: bool, wait: float, **wish: Any) -> int:
     return guarded(run_once, wish, mode=mode, keep_going=keep_going, wait=wait)
 
 
+@commands.group(cls=Commands, short_help="Try out where notifications go.")
+def notify() -> None:
+    """Try out where notifications go."""
+
+
+@notify.command("test", short_help="Send a message and show the answer.")
+@click.argument("url")
+@click.option("--as", "service", type=Known("service", SERVICES), help="Which service it is, if the URL does not say.")
+def notify_test(url: str, service: str | None) -> int:
+    """Send one message to URL and show the answer.
+
+    URL is a webhook of Slack, Discord or Teams, smtp://host?from=...&to=..., tgram://token/chat, any other address of
+    http or https (which gets JSON), or a URL of Apprise.
+    """
+    from dotflow.cli.notify import send_test
+
+    return send_test(url, service)
+
+
 def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -> int:
     """Run *command*; errors of the user's own code are shown as they are."""
     from dotflow.cli.target import UserError, Wish, as_text

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dotflow.abc.storage import Storage
     from dotflow.cli.target import Target, Wish
     from dotflow.core.agenda import State
-    from dotflow.providers._paced import Desk, Paced
+    from dotflow.providers._desk import Desk
+    from dotflow.providers._paced import Paced
 
 FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -54,8 +55,8 @@ POLICY: tuple[Callable[..., Any], ...] = (
     click.option("--max-runs", type=int, metavar="N", help="End after so many runs."),
     click.option("--until", metavar="MOMENT", help="The last instant that may be due."),
     click.option("--name", metavar="TEXT", help="Name of the schedule; default: the workflow id."),
-    click.option("--lease", type=float, default=30.0, metavar="SECONDS", help="After it, a dead process's run is taken over."),
-)  # fmt: skip
+    click.option("--lease", type=float, default=30.0, metavar="SECONDS", help="A run is taken over after it."),
+)
 PLACE: tuple[Callable[..., Any], ...] = (
     click.option("-w", "--workflow", metavar="PATH", help="A function that returns the DotFlow that is scheduled."),
     click.option("-o", "--storage", type=StorageName(), help="Where the state is kept."),
@@ -87,7 +88,7 @@ def make_group(target_options: Callable[..., Any], guarded: Callable[..., int]) 
     @options(RULE, POLICY)
     @resume
     @click.pass_context
-    def schedule(ctx: click.Context, **given: Any) -> int:
+    def schedule(ctx: click.Context, /, **given: Any) -> int:
         """Run a step or a workflow again and again, until a signal ends that.
 
         When is said by --cron, --every (at once, and then again and again) or --at; a workflow may bring a scheduler
@@ -182,7 +183,7 @@ def make_scheduler(
     if cron is not None:
         return SchedulerCron(cron, tz=tz, **policy)
     if at:
-        from dotflow.core.when import zone_of
+        from dotflow.core.zones import zone_of
 
         return SchedulerAt(*at, tz=zone_of(tz), **policy)
     if tz is not None:
@@ -372,7 +373,7 @@ def _desk(storage: Storage, name: str) -> Desk:
     from dotflow.core.agenda import State
     from dotflow.core.claims import StorageCell
     from dotflow.core.config import Config
-    from dotflow.providers._paced import Desk
+    from dotflow.providers._desk import Desk
 
     cell = StorageCell(storage, Config().codec, name)
     if cell.read() is None:

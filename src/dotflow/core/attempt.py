@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import TracebackType
 
+LATE = 0.5  # seconds over its time for which a coroutine that ended by itself is forgiven
 CANCELLATIONS, CANCEL_AGAIN = 5, 0.1  # of a coroutine that swallows them, and the seconds between two
 ALARMS = 3  # raised in a method that swallows them; after the last one its process is given up
 ALARM_AGAIN = 0.1  # seconds after which a method that swallowed its TimeoutError gets another
@@ -101,8 +102,9 @@ async def _limited(work: Coroutine[Any, Any, Any], step: Action[..., Any], secon
 
     task = asyncio.ensure_future(work)
     try:
+        before = time.monotonic()
         await asyncio.wait({task}, timeout=seconds)
-        if task.done():
+        if task.done() and time.monotonic() - before <= seconds + LATE:  # else it kept the loop from noticing
             return task.result()
     finally:
         for _ in range(CANCELLATIONS):

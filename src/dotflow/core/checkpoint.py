@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import action
 from dotflow.core.context import Context, make_context
-from dotflow.core.exception import DotflowError, StorageError, StorageUnavailable
+from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
 from dotflow.core.messages import MISSING, Refused, TaskError
 from dotflow.core.task import Deferred, Task
 
@@ -99,7 +99,7 @@ class Checkpoint:
     def load(self, tasks: Sequence[Task]) -> dict[int, Any]:
         """Return the saved results by position, to be decoded on demand; those that are not there are left out."""
         keys = [self.key(task) for task in tasks]
-        decode, found = self._codec.decode, self._find(keys)
+        decode, found = self._decode, self._find(keys)
         values = {position: Deferred(decode, found, key) for position, key in enumerate(keys) if key in found}
         if self._hands_on:
             return values
@@ -130,7 +130,7 @@ class Checkpoint:
         """Return the record of that name (``RECORD``, ``FINGERPRINT``), ``None`` if there is none."""
         key = self.key(self._pseudo(name))
         raw = self._get(key)
-        return None if raw is None else self._codec.decode(raw, bind=key)
+        return None if raw is None else self._decode(raw, bind=key)
 
     def write_record(self, name: str, value: Any) -> None:
         """Save a record under that name."""
@@ -154,6 +154,12 @@ class Checkpoint:
         raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
         return make_context(raw, task.task_id, self._workflow_id, time.time())
 
+    def _decode(self, raw: Any, *, bind: str) -> Any:
+        try:
+            return self._codec.decode(raw, bind=bind)
+        except CorruptCheckpoint as error:
+            raise CorruptCheckpoint(str(error), provider=self._name, key=bind) from error
+
     def _find(self, keys: list[str]) -> Mapping[str, Context]:
         """Return the contexts that exist among those of *keys*."""
         if len(keys) > 1 and self._storage.can("get_many"):
@@ -176,7 +182,7 @@ class Checkpoint:
                 provider=self._name,
                 key=key,
             )
-        return self._codec.decode(raw, bind=key)
+        return self._decode(raw, bind=key)
 
     def _call(self, method: Callable[..., Any], key: str | None, **kwargs: Any) -> Any:
         """Call a storage method, with second tries."""

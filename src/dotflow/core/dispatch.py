@@ -72,7 +72,7 @@ class Dispatcher:
         self.fault_counts: Counter[str] = Counter()
         self._reported: set[tuple[str, str]] = set()
         self._mutex = threading.Lock()
-        self._lanes: list[Lane] = []
+        self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
         self._hooks: dict[type, list[tuple[str, Any]]] = {}
         self._on_success, self._on_failure = on_success, on_failure
@@ -121,7 +121,7 @@ class Dispatcher:
     def flush(self) -> None:
         """Give network observers a moment to finish; what is left is delivered in the background."""
         until = time.monotonic() + END_PATIENCE
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
                 lane.flush(until, self._run)
             lane.release(self._run)
@@ -154,9 +154,9 @@ class Dispatcher:
             self._hook(kind, _name(provider), hook)
 
     def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
-        lane = lane_of(provider)
-        if lane not in self._lanes:
-            self._lanes.append(lane)
+        lane = self._lanes.get(id(provider))
+        if lane is None:
+            lane = self._lanes[id(provider)] = lane_of(provider)
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
 
         def send(event: Any) -> None:

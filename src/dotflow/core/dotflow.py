@@ -111,7 +111,7 @@ class DotFlow:
             on_input_change,
             fingerprint,
             wait,
-            tuple(listeners),
+            listeners,
         )
         return self._start(options)
 
@@ -143,7 +143,7 @@ class DotFlow:
             on_input_change,
             fingerprint,
             wait,
-            tuple(listeners),
+            listeners,
         )
         manager = self._manager(options)
         untouched = self._touch()

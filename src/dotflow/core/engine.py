@@ -71,7 +71,7 @@ def cycle(
     now, cancel_at = clock(), None
     while True:
         items: list[Item] = []
-        while (order := step(now)) is not None:
+        while not inbox.filled() and (order := step(now)) is not None:
             if starts and order.number == 1:
                 tell(TaskStarted(run.tasks[order.position]))
             if immediate is not None:
@@ -82,7 +82,7 @@ def cycle(
                 submit(order, report)
                 continue
             now = clock()
-            if blocks or outcome[3] is not None or inbox.filled():
+            if blocks or outcome[3] is not None:
                 items.append(outcome)
                 break
             answer = save_one(tasks[outcome[0]], outcome[2])
@@ -90,18 +90,21 @@ def cycle(
                 win(run, outcome, answer, tell, now)
             else:
                 run.complete(outcome, now, answer)
-        if run.over:
-            return
         items += inbox.drain()
+        if not items and run.over:
+            return
         if not items:
             items = yield run.wait(now) if cancel_at is None else max(0.0, cancel_at - now)
             now = clock()
         to_save: list[Outcome] = []
-        for item in items:
+        for item in items:  # before any outcome: one that was interrupted was so because of it
             if isinstance(item, Stop):
                 run.stop(item)
                 cancel_at = now + item.grace
-            elif not run.expects(item.position):
+        for item in items:
+            if isinstance(item, Stop):
+                continue
+            if not run.expects(item.position):
                 continue  # of a task that was given up
             elif item.error is not None or item.interrupted:
                 lose(run, item, tell, now)
@@ -124,6 +127,7 @@ def cycle(
 def win(run: Run, outcome: Outcome, answer: Any, tell: Dispatcher, now: float) -> None:
     """Note and announce a result, or that the storage refused it."""
     if type(answer) is Refused:
+        answer.error.attempt = outcome.number
         tell(TaskFailed(run.fail(outcome._replace(error=answer.error), now, final=True)))
         return
     task = run.complete(outcome, now, answer)

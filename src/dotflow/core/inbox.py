@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from dotflow.core.engine import Item, Steps
 
+LONGEST_WAIT = 86_400.0  # seconds; the engine asks again after it
+
 
 class ThreadInbox:
     """Filled from any thread, waited for by one."""
@@ -29,7 +31,7 @@ class ThreadInbox:
     def wait(self, seconds: float | None) -> list[Item]:
         """Return what is there, waiting at most *seconds* for it."""
         try:
-            first = self._items.get(timeout=seconds)
+            first = self._items.get(timeout=None if seconds is None else min(seconds, LONGEST_WAIT))
         except Empty:
             return []
         return [first, *self.drain()]

@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,7 @@ class Lane:
         self._calls: deque[Call] = deque()
         self._changed = threading.Condition()
         self._since: float | None = None
+        self._idle = False
         self._runs: Counter[int] = Counter()  # calls of each run that are not done
         self._open: set[int] = set()  # runs that may still add some
         self._thread: threading.Thread | None = None
@@ -103,7 +104,7 @@ class Lane:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="dotflow-network", daemon=True)
                 self._thread.start()
-            if self._since is None:
+            if self._idle:  # else it looks by itself; to wake it would cost the run its turn
                 self._changed.notify_all()
         if dropped is not None:
             error = OverflowError(f"more than {QUEUE_LENGTH} calls wait; the oldest one was dropped")
@@ -165,7 +166,9 @@ class Lane:
                     self._changed.notify_all()
                     self._changed.wait(wait)
                 elif self._open:
+                    self._idle = True
                     self._changed.wait()
+                    self._idle = False
                 else:
                     if self._caller is not None:
                         self._caller.end()
@@ -226,23 +229,24 @@ class _Caller:
 
 
 _lanes: WeakKeyDictionary[Any, Lane] = WeakKeyDictionary()
+_all: WeakSet[Lane] = WeakSet()
 _lock = threading.Lock()
 _at_exit = False
 
 
 def lane_of(observer: Any) -> Lane:
-    """Return the lane of *observer*; an object that cannot be remembered gets one of its own."""
+    """Return the lane of *observer*; one that has no hash gets a new one at each call."""
     global _at_exit
     with _lock:
         if not _at_exit:
             atexit.register(flush_all)
             _at_exit = True
+        made = Lane(float(getattr(observer, "patience", CALL_PATIENCE)))
         try:
-            found = _lanes.get(observer)
-            if found is None:
-                found = _lanes[observer] = Lane(float(getattr(observer, "patience", CALL_PATIENCE)))
-        except TypeError:  # no hash, or no weak references
-            found = Lane()
+            found = _lanes.setdefault(observer, made)
+        except TypeError:  # no hash (a dataclass, say), or no weak references
+            found = made
+        _all.add(found)
         return found
 
 
@@ -250,7 +254,7 @@ def flush_all() -> None:
     """Give every network observer its last chance, when the program ends; say what is lost."""
     until = time.monotonic() + EXIT_PATIENCE
     left = 0
-    for lane in list(_lanes.values()):
+    for lane in list(_all):
         lane.flush(until)
         left += lane.waiting
     if left:
@@ -261,8 +265,8 @@ def flush_all() -> None:
 
 def _after_fork() -> None:
     """Leave the parent's calls to the parent: its threads are not here."""
-    global _lanes, _lock
-    _lanes, _lock = WeakKeyDictionary(), threading.Lock()
+    global _lanes, _all, _lock
+    _lanes, _all, _lock = WeakKeyDictionary(), WeakSet(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -110,6 +110,20 @@ class TaskError:
                 self._error = None
         return self._error  # type: ignore[return-value]  # bytes were replaced above
 
+    def make_portable(self) -> None:
+        """Pickle the exception so that it can leave this process even if its class is one of ``__main__``."""
+        import pickle
+
+        try:
+            pickle.dumps(self._error)
+        except Exception:  # ADR 0010
+            import cloudpickle
+
+            try:
+                self._error = cloudpickle.dumps(self._error)
+            except Exception:  # an exception that holds a socket, say (ADR 0010)
+                self._error = None
+
     def __reduce__(self) -> Any:
         import pickle
 

@@ -52,7 +52,7 @@ class Places:
         chosen: dict[int, int] = {}
         for step in steps:
             lane = chosen[id(step)] = self._lane(step)
-            if lane != BASE or type(self._base).check is not Executor.check:
+            if lane == STOPPER or (lane == BASE and type(self._base).check is not Executor.check):
                 self._executor(lane).check(step)
         if any(chosen.values()):
             self._lanes = [chosen[id(task.step)] for task in tasks]

@@ -38,6 +38,7 @@ class Ticker:
         self._active: dict[int, Manager] = {}
         self._home = threading.get_ident()
         self._timer: threading.Timer | None = None
+        self._spare: DotFlow | None = None
         self._prompt = workflow.config.scheduler.returns_on_stop
 
     def __call__(self, **kwargs: Any) -> Manager:
@@ -82,6 +83,21 @@ class Ticker:
             self._active.pop(me, None)
             if self._stopping and me == self._home and not self._prompt:
                 raise _Unwind
+
+    def rehearse(self) -> None:
+        """Put a run together for nothing, so that what the next one needs is in the processor's caches."""
+        from datetime import UTC, datetime
+
+        from dotflow.core.checkpoint import _nothing
+        from dotflow.core.dotflow import DotFlow
+        from dotflow.core.workflow import Options
+
+        if self._spare is None:
+            self._spare = DotFlow(workflow_id="rehearsal")
+            self._spare.task.add(_nothing)
+        manager = self._spare._manager(Options(scheduled_for=datetime.now(UTC)))
+        manager.prepare(untouched=True)
+        manager._end()
 
     def cell(self, name: str | None) -> StorageCell | None:
         """Return where the state of a schedule is kept; ``None`` if it lives no longer than this process.

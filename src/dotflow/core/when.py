@@ -15,9 +15,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import ConfigurationError
+from dotflow.core.zones import first_change, instant_of, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,7 +142,7 @@ class Cron(When):
         while True:
             offset = local.utcoffset() or timedelta(0)
             found = (next(self._walls(local)) - offset).replace(tzinfo=UTC)
-            change = _first_change(after, found, zone)
+            change = first_change(after, found, zone)
             if change is None:
                 return found
             after, local = change, change.astimezone(zone)
@@ -365,94 +366,6 @@ class Except(When):
 
 
 MOST_DAYS = 20_000  # after so many days outside its window a rule is taken never to be due
-
-
-# -- time zones -------------------------------------------------------------------------------------------
-
-
-class _Zones:
-    known: ClassVar[dict[str | None, tzinfo]] = {}
-
-
-def zone_of(tz: str | tzinfo | None) -> tzinfo:
-    """Return the zone that *tz* names; ``None`` is that of the machine."""
-    if isinstance(tz, tzinfo):
-        return tz
-    found = _Zones.known.get(tz)
-    if found is None:
-        if tz is not None and not isinstance(tz, str):
-            raise ConfigurationError(f"tz={tz!r} is no time zone; give a name such as 'Europe/Berlin' or a tzinfo")
-        found = _local() if tz is None else _named(tz)
-        _Zones.known[tz] = found
-    return found
-
-
-def _named(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo, available_timezones
-
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # OSError: the name of a folder
-        import difflib
-
-        everything = available_timezones()
-        near = difflib.get_close_matches(name, everything, 3, 0.6)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ", for instance 'Europe/Berlin'"
-        if not everything:
-            hint = ": this machine has no time zones; install the package tzdata"
-        raise ConfigurationError(f"tz={name!r} is not a time zone that this machine knows{hint}") from None
-
-
-def _local() -> tzinfo:
-    """The machine's zone, with its changes; where that cannot be found, its offset of now."""
-    import os
-    from zoneinfo import ZoneInfo
-
-    name = os.environ.get("TZ", "").lstrip(":")
-    try:
-        if name:
-            return ZoneInfo(name)
-        path = os.path.realpath("/etc/localtime")
-        if "zoneinfo/" in path:
-            return ZoneInfo(path.partition("zoneinfo/")[2])
-        with open(path, "rb") as file:
-            return ZoneInfo.from_file(file, key="local")
-    except (LookupError, ValueError, OSError):
-        return datetime.now().astimezone().tzinfo or UTC
-
-
-def instant_of(wall: datetime, zone: tzinfo) -> datetime:
-    """Return when the wall clock in *zone* shows *wall*, in UTC: the first time, or when it skips that time."""
-    first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if first.astimezone(zone).replace(tzinfo=None) == wall:
-        return first
-    return _change(wall.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
-
-
-def _change(low: datetime, high: datetime, zone: tzinfo) -> datetime:
-    """Return when the offset changes between two instants, to the second."""
-    before = low.astimezone(zone).utcoffset()
-    low = low.replace(microsecond=0)
-    while high - low > timedelta(seconds=1):
-        middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
-        if middle.astimezone(zone).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return low + timedelta(seconds=1)
-
-
-def _first_change(low: datetime, high: datetime, zone: tzinfo) -> datetime | None:
-    """Return the first change of the offset later than *low* and not later than *high*."""
-    before = low.astimezone(zone).utcoffset()
-    while low < high:
-        ahead = min(low + DAY / 2, high)
-        if ahead.astimezone(zone).utcoffset() != before:
-            return _change(low, ahead, zone)
-        low = ahead
-    return None
 
 
 # -- bad input --------------------------------------------------------------------------------------------

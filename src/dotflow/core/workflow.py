@@ -51,7 +51,7 @@ class Options(NamedTuple):
     on_input_change: str = TypeInputChange.REUSE
     fingerprint: str | None = None
     wait: float = 0
-    listeners: tuple[Callable[[Event], None], ...] = ()
+    listeners: Sequence[Callable[[Event], None]] = ()
     scheduled_for: datetime | None = None
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
@@ -71,8 +71,10 @@ class Options(NamedTuple):
             raise InvalidOnInputChange(self.on_input_change)
         if self.fingerprint is not None and not isinstance(self.fingerprint, str):
             raise ConfigurationError(f"start(fingerprint=...) needs a text, got {self.fingerprint!r}")
-        if isinstance(self.wait, bool) or not isinstance(self.wait, (int, float)) or self.wait < 0:
+        if isinstance(self.wait, bool) or not isinstance(self.wait, (int, float)) or not self.wait >= 0:
             raise ConfigurationError(f"start(wait=...) needs a number of seconds, 0 or more, got {self.wait!r}")
+        if not isinstance(self.listeners, (tuple, list)):
+            raise ConfigurationError(f"start(listeners=...) needs a list of callables, got {self.listeners!r}")
         for listener in self.listeners:
             if not callable(listener):
                 raise NotCallableObject("start(listeners=...)", given=listener, hint="each is called with an event")

@@ -100,7 +100,12 @@ class Worker:
         return code
 
     def kill(self) -> int:
-        """Kill the process and what it started; return its exit code."""
+        """Kill the process and what it started, in sessions of their own too; return its exit code."""
+        for pid in _descendants(self._process.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has ended already
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -108,6 +113,23 @@ class Worker:
         self.connection.close()
         self._progress.close()
         return self._process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes below *pid*, as far as the system's /proc tells."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has just ended
+            children.setdefault(parent, []).append(int(name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found.extend(children.get(child, ()))
+    return found
 
 
 def pack_by_value(value: Any) -> bytes:

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.scheduler import Scheduler
 from dotflow.core.agenda import (
@@ -33,140 +33,20 @@ from dotflow.core.exception import ConfigurationError, StorageError
 from dotflow.core.messages import Stop
 from dotflow.core.types import WorkflowStatus
 from dotflow.core.types.overlap import TypeOverlap
-from dotflow.core.when import When
+from dotflow.providers._desk import Cell, Crew, Desk, Happened, Memo, warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from dotflow.core.when import When
+
 LONGEST = 1.0  # seconds between two looks at the clock, which may have been set
+EARLY = 0.003  # seconds before a tick at which the loop wakes, so that what it needs is in the caches
 AGAIN = 1.0  # seconds after a storage failed
 FOREVER = timedelta(days=36_500)
 FRESH = timedelta(microseconds=1)
 STOP, ENDED, LOOK = "stop", "ended", "look"
 log = logging.getLogger("dotflow")
-
-
-class Happened(NamedTuple):
-    """What a schedule did in this process, as ``DotFlow.schedule`` returns it.
-
-    Attributes:
-        runs: Runs that ended.
-        completed: Those that completed.
-        failed: Those that did not.
-        dropped: Ticks that came while a run was active and were dropped.
-        missed: Ticks that were too late and were not caught up.
-        reason: Why the schedule ended: ``stopped``, or ``over``.
-    """
-
-    runs: int = 0
-    completed: int = 0
-    failed: int = 0
-    dropped: int = 0
-    missed: int = 0
-    reason: str = "stopped"
-
-
-class Cell(Protocol):
-    """Where a state is kept; see ``dotflow.core.claims``."""
-
-    name: str
-    shared: bool
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the state; ``None`` if there is none."""
-
-    def swap(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-        """Replace the state, if it is still what it was."""
-
-    def forget_run(self, workflow_id: str) -> None:
-        """Remove the checkpoints of a run."""
-
-
-class Desk:
-    """The state of one schedule, changed by pure functions.
-
-    Args:
-        cell: Where it is kept; ``None``: here.
-        first: The state of a schedule that is new.
-    """
-
-    def __init__(self, cell: Cell | None, first: State) -> None:
-        self._cell, self._state = cell, first
-        self._mutex = threading.Lock()
-
-    def look(self) -> State:
-        """Return the state."""
-        raw = None if self._cell is None else self._cell.read()
-        return self._state if raw is None else State.read(raw)
-
-    def update(self, change: Callable[[State], State | None]) -> tuple[State, State | None]:
-        """Replace the state by what *change* makes of it; return both. ``None`` leaves it."""
-        if self._cell is None:
-            with self._mutex:
-                before = self._state
-                after = change(before)
-                self._state = after or before
-            return before, after
-        while True:
-            raw = self._cell.read()
-            before = self._state if raw is None else State.read(raw)
-            after = change(before)
-            if after is None or (after == before and raw is not None) or self._cell.swap(raw, after.raw()):
-                return before, after
-
-
-class Memo(When):
-    """A rule that remembers its last answers, so that a tick does not wait for the search for the next."""
-
-    __slots__ = ("_known", "rule")
-
-    def __init__(self, rule: When) -> None:
-        self.rule = rule
-        self._known: dict[datetime, datetime | None] = {}
-
-    def next(self, after: datetime) -> datetime | None:
-        """Return the first instant later than *after*."""
-        if after not in self._known:
-            if len(self._known) > 8:
-                self._known.clear()
-            self._known[after] = self.rule.next(after)
-        return self._known[after]
-
-    def latest(self, after: datetime, until: datetime) -> datetime | None:
-        """Return the last instant of a span."""
-        return self.rule.latest(after, until)
-
-
-class Crew:
-    """Threads that run what they are given, and wait for more; they do not keep the process alive."""
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._mutex, self._idle, self._all = threading.Lock(), 0, 0
-        self.idents: set[int] = set()
-
-    def run(self, job: Callable[[], None]) -> None:
-        """Run *job* in a thread that is idle, or a new one."""
-        with self._mutex:
-            if self._idle:
-                self._idle -= 1
-                self._jobs.put(job)
-                return
-            self._all += 1
-        threading.Thread(target=self._work, args=(job,), name=f"dotflow-tick-{self._all}", daemon=True).start()
-
-    def _work(self, job: Callable[[], None] | None) -> None:
-        self.idents.add(threading.get_ident())
-        while job is not None:
-            job()
-            with self._mutex:
-                self._idle += 1
-            job = self._jobs.get()
-
-    def close(self) -> None:
-        """Let every thread end after what it does."""
-        for _ in range(self._all):
-            self._jobs.put(None)
 
 
 class Paced(Scheduler):
@@ -284,7 +164,7 @@ class Loop:
         self._looked = 0.0
         self._home = threading.get_ident()
         self._problem: BaseException | None = None
-        self._stopping = self._done = False
+        self._stopping = self._done = self._launched = self._early = False
         self._finished = threading.Event()
         self._counts = dict.fromkeys(("runs", "completed", "failed", "dropped", "missed"), 0)
 
@@ -300,7 +180,7 @@ class Loop:
         keeper = self._begin()
         try:
             if not self.scheduler._inline():
-                self._crew.run(lambda: None)  # the first tick finds a thread that waits
+                self._crew.run(warm)  # the first tick finds a thread that waits, and modules that are loaded
             while not self._stopping:
                 self._cycle()
             while self._mine:
@@ -326,6 +206,8 @@ class Loop:
                 if not again and history.get(text(at)) == "Completed":
                     continue
                 _, after = self.desk.update(lambda state, at=at: add(state, at, self._owner))  # type: ignore[misc]
+                if again and self._cell is not None and after is not None:
+                    self._cell.forget_run(tick_id(self.name, at))
                 if after is None:
                     log.warning("schedule %s: %s runs already", self.name, tick_id(self.name, at))
                     continue
@@ -336,6 +218,7 @@ class Loop:
         return Happened(**self._counts, reason="over")
 
     def _cycle(self) -> None:
+        self._launched = False
         try:
             state = self._step()
             pause = self._pause(state)
@@ -380,9 +263,21 @@ class Loop:
         if due is None:
             return pause
         left: float = due.timestamp() - self._clock.time()
-        if left > 0:
-            self._rule.next(due)  # found now, not when the tick is due
-        return min(pause, left) if self._real else max(left, 0.0)
+        if left > 0 and not self._launched:
+            self._rule.next(due)  # found now, not when the tick is due; but not while a run is about to begin
+        if not self._real:
+            return max(left, 0.0)
+        if left > 2 * EARLY:
+            self._early = True
+            return min(pause, left - EARLY)
+        if self._early and self._ours and left > EARLY / 3:
+            self._early = False
+            if self.scheduler._inline():
+                self._workflow.rehearse()  # type: ignore[attr-defined]  # a Ticker
+            else:
+                self._crew.run(self._workflow.rehearse)  # type: ignore[attr-defined]  # the same
+            left = max(0.0, due.timestamp() - self._clock.time())
+        return left
 
     def _wait(self, seconds: float) -> None:
         try:
@@ -418,6 +313,7 @@ class Loop:
         tick = Tick(self.name, at, epoch, self._own, self._fenced)
         self._mine[tick] = None
         if not inline:
+            self._launched = True
             self._crew.run(lambda: self._make(tick))
             return
         self._make(tick)
@@ -450,7 +346,7 @@ class Loop:
         except ConfigurationError as error:  # no run of it can start
             self._problem = error
             self.inbox.put((STOP, None, ""))
-        except Exception:  # a workflow that is not ours, or a fault of ours: the schedule goes on (ADR 0024)
+        except Exception:  # a workflow that is not ours, or a fault of ours: the schedule goes on (ADR 0010)
             log.exception("schedule %s: a run failed", self.name)
         self.inbox.put((ENDED, tick, status))
 

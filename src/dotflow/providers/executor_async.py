@@ -33,7 +33,6 @@ class ExecutorAsync(Executor):
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
         self._thread: threading.Thread | None = None
-        self._owner = threading.get_ident() if loop else 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, step: Action[..., Any]) -> None:
@@ -47,7 +46,7 @@ class ExecutorAsync(Executor):
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
         """Start the coroutine on the loop."""
         work = _Work(order, report, self._tasks)
-        if self._owner == threading.get_ident():
+        if self._loop is not None and asyncio._get_running_loop() is self._loop:
             self._begin(work)
         else:
             self._running_loop().call_soon_threadsafe(self._begin, work)

@@ -37,6 +37,10 @@ SAVE = (
     "checksum = excluded.checksum"
 )
 CREATE = "insert into {table} values (%s, %s, %s, %s, %s, %s) on conflict (key) do nothing"
+SWAP = (
+    "update {table} set workflow_id = %s, task_id = %s, made = %s, value = %s, checksum = %s "
+    "where key = %s and made = %s and value = %s and checksum = %s"
+)
 HOLDER = (
     "select a.application_name from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory' "
     "and l.granted and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0) and l.objsubid = 1"
@@ -143,16 +147,20 @@ class StoragePostgres(Storage):
 
     def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
         """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
-        query = self._sql(f"select {COLUMNS} from {{table}} where key = %s for update")
-        with self._use(key) as connection, connection.transaction():
-            row = connection.execute(query, (key,)).fetchone()
-            if row:
-                verify(row, NAME, self._table)
-            found = context_of(row, NAME, self._table) if row else Context()
-            if found.storage != expected:
-                return False
-            changed = row_of(key, swapped(found, new), NAME)
-            return bool(connection.execute(self._sql(SAVE if row else CREATE), changed).rowcount)
+        query = self._sql(f"select {COLUMNS} from {{table}} where key = %s")
+        with self._use(key) as connection:
+            while True:  # no row stays locked between two statements: a process may be frozen there
+                row = connection.execute(query, (key,)).fetchone()
+                if row:
+                    verify(row, NAME, self._table)
+                found = context_of(row, NAME, self._table) if row else Context()
+                if found.storage != expected:
+                    return False
+                changed = row_of(key, swapped(found, new), NAME)
+                if row is None:
+                    return bool(connection.execute(self._sql(CREATE), changed).rowcount)
+                if connection.execute(self._sql(SWAP), (*changed[1:], key, *row[3:])).rowcount:
+                    return True
 
     def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
         """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server."""

@@ -97,6 +97,8 @@ class Server:
             self._connection.send_bytes(READY)  # importing the step's module does not count
         self._order = order
         outcome = attempts.attempt(order)
+        if outcome.error is not None:
+            outcome.error.make_portable()
         if leave is not None:
             leave()
         for stream in (sys.stdout, sys.stderr):

@@ -8,16 +8,28 @@ if TYPE_CHECKING:
     from dotflow.testing.clock import FakeClock
     from dotflow.testing.crashes import Crash, CrashTable, crash_matrix
     from dotflow.testing.faults import FlakyStorage, Point, SlowStorage, kill_at
+    from dotflow.testing.log_contract import LogContract
+    from dotflow.testing.metrics_contract import MetricsContract
+    from dotflow.testing.notify_contract import NotifyContract
+    from dotflow.testing.scheduler_contract import SchedulerContract
+    from dotflow.testing.server_contract import ServerContract
     from dotflow.testing.storage_contract import StorageContract, Verdict, check_storage
+    from dotflow.testing.tracer_contract import TracerContract
 
 TOOLS = {
     "Crash": "crashes",
     "CrashTable": "crashes",
     "FakeClock": "clock",
     "FlakyStorage": "faults",
+    "LogContract": "log_contract",
+    "MetricsContract": "metrics_contract",
+    "NotifyContract": "notify_contract",
     "Point": "faults",
+    "ServerContract": "server_contract",
+    "SchedulerContract": "scheduler_contract",
     "SlowStorage": "faults",
     "StorageContract": "storage_contract",
+    "TracerContract": "tracer_contract",
     "Verdict": "storage_contract",
     "check_storage": "storage_contract",
     "crash_matrix": "crashes",
@@ -29,9 +41,15 @@ __all__ = [
     "CrashTable",
     "FakeClock",
     "FlakyStorage",
+    "LogContract",
+    "MetricsContract",
+    "NotifyContract",
     "Point",
+    "ServerContract",
+    "SchedulerContract",
     "SlowStorage",
     "StorageContract",
+    "TracerContract",
     "Verdict",
     "check_storage",
     "crash_matrix",
