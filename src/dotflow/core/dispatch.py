@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.core.events import (
@@ -63,7 +63,7 @@ class Dispatcher:
     def __init__(
         self,
         config: Config,
-        listeners: tuple[Callable[[Event], None], ...] = (),
+        listeners: Sequence[Callable[[Event], None]] = (),
         on_success: Callable[..., Any] = basic_callback,
         on_failure: Callable[..., Any] = basic_callback,
         callbacks: bool = True,

@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from dotflow.providers.scheduler_default import SchedulerDefault
     from dotflow.providers.scheduler_interval import SchedulerInterval
     from dotflow.providers.server_default import ServerDefault
+    from dotflow.providers.storage_azure import StorageAzure
     from dotflow.providers.storage_default import StorageDefault
     from dotflow.providers.storage_file import StorageFile
+    from dotflow.providers.storage_gcs import StorageGCS
     from dotflow.providers.storage_postgres import StoragePostgres
     from dotflow.providers.storage_redis import StorageRedis
+    from dotflow.providers.storage_s3 import StorageS3
     from dotflow.providers.storage_sqlite import StorageSQLite
     from dotflow.providers.tracer_default import TracerDefault
     from dotflow.providers.tracer_opentelemetry import TracerOpenTelemetry
@@ -73,6 +76,9 @@ PROVIDERS = {
     "SchedulerInterval": "scheduler_interval",
     "ServerDefault": "server_default",
     "StorageDefault": "storage_default",
+    "StorageAzure": "storage_azure",
+    "StorageGCS": "storage_gcs",
+    "StorageS3": "storage_s3",
     "StorageFile": "storage_file",
     "StoragePostgres": "storage_postgres",
     "StorageRedis": "storage_redis",
@@ -114,6 +120,9 @@ __all__ = [
     "SchedulerInterval",
     "ServerDefault",
     "StorageDefault",
+    "StorageAzure",
+    "StorageGCS",
+    "StorageS3",
     "StorageFile",
     "StoragePostgres",
     "StorageRedis",

@@ -155,8 +155,8 @@ def _redis(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:
 def _bucket(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:
     if not parts.netloc:
         raise ConfigurationError(f"{parts.scheme}:// needs the name of a bucket")
-    prefix = unquote(parts.path).lstrip("/")
-    return {"bucket": parts.netloc, **({"prefix": prefix} if prefix else {}), **query}
+    prefix = unquote(parts.path).strip("/")
+    return {"bucket": parts.netloc, **({"prefix": f"{prefix}/"} if prefix else {}), **query}
 
 
 SCHEMES: dict[str, Scheme] = {
