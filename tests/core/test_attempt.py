@@ -16,7 +16,7 @@ import pytest
 from doubles import Place, flow, statuses
 
 from dotflow import Context, action
-from dotflow.core.around import surround, surroundings
+from dotflow.core.around import arrive, surround, surroundings
 from dotflow.core.attempt import attempt, attempt_async
 from dotflow.core.messages import Attempt, Outcome
 from dotflow.core.types import WorkflowStatus
@@ -517,6 +517,29 @@ def test_attempt_is_made_inside_of_what_surrounds_it() -> None:
 
     assert seen == ["enter t", "step", "leave"] * 2
     assert maker not in surroundings
+
+
+def test_worker_joins_the_trace_that_it_is_sent() -> None:
+    """What a carrier names is the current trace in the worker until it is left."""
+    from opentelemetry import trace
+
+    carrier = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
+    leave = arrive(carrier)
+    inside = trace.get_current_span().get_span_context().trace_id
+    leave()
+
+    assert f"{inside:032x}" == "0af7651916cd43dd8448eb211c80319c"
+    assert trace.get_current_span().get_span_context().trace_id == 0
+
+
+def test_worker_without_the_library_goes_on_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker where OpenTelemetry is not installed runs the step all the same."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+    leave = arrive({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+
+    assert leave() is None  # type: ignore[func-returns-value]  # that it can be called is the claim
 
 
 # -- the same in every place ----------------------------------------------------------------------------------

@@ -112,6 +112,21 @@ def test_loop_waits_for_the_end_of_a_pause() -> None:
     assert ("TaskRetried", "a") in loop.listener.heard
 
 
+@pytest.mark.parametrize("outcome", [won, lost])
+def test_outcome_that_is_there_at_once_has_taken_its_time(outcome: Any) -> None:
+    """A place that reports before ``submit`` returns: the clock is read again before the outcome is noted."""
+
+    class Quick(Hand):
+        def submit(self, order: Attempt, report: Callable[[Outcome], None], /) -> None:
+            self.now += 3
+            report(outcome(order))
+
+    loop = Loop(task("a"), mode="sequential", place=Quick())
+
+    assert loop.ended
+    assert loop.run.tasks[0].duration == 3
+
+
 def test_several_results_are_saved_in_one_request() -> None:
     """With a storage that takes time, results that arrived together are saved together, off the loop."""
     storage = Plain()

@@ -200,6 +200,23 @@ def test_text_of_an_exception_that_cannot_cross_arrives_all_the_same(error: Base
     assert pickle.loads(pickle.dumps(arrived)).message == "s"
 
 
+def test_exception_that_is_known_by_value_only_is_made_portable() -> None:
+    """An exception whose class the other side cannot import travels with its class, if anything can carry it."""
+
+    class Local(Exception):
+        pass
+
+    entry, stubborn, plain = raised(Local("l")), raised(Stubborn("s")), raised(KeyError("k"))
+    for each in (entry, stubborn, plain):
+        each.make_portable()
+
+    arrived = pickle.loads(pickle.dumps(entry))
+    assert type(arrived.error).__name__ == "Local"
+    assert arrived.error.args == ("l",)
+    assert pickle.loads(pickle.dumps(stubborn)).error is None
+    assert isinstance(pickle.loads(pickle.dumps(plain)).error, KeyError)
+
+
 def test_exception_that_cannot_be_turned_into_text_is_recorded() -> None:
     """A broken ``__str__`` does not hide the failure."""
     assert raised(Mute()).message == "<Mute.__str__ raised RuntimeError>"

@@ -529,6 +529,25 @@ def test_clock_of_a_worker_that_goes_before_ours_is_not_believed() -> None:
     assert run.tasks[0].duration == 3
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_clock_of_a_worker_that_goes_ahead_of_ours_does_not_turn_time_round(failed: bool) -> None:
+    """A wall clock that was set forward during a run makes no duration negative, and no end before its start."""
+    run = make_run(task("a"), mode="parallel", slots=(4,), epoch=1000.0)
+    order = order_of(run, 5)
+
+    if failed:
+        run.fail(lost(order)._replace(started=4600.0), 8)
+    else:
+        run.complete(won(order, started=4600.0), 8)
+
+    [done] = run.tasks
+    assert done.duration is not None
+    assert 0 <= done.duration <= 3
+    assert done.started_at is not None
+    assert done.finished_at is not None
+    assert done.started_at <= done.finished_at
+
+
 # -- any order of events --------------------------------------------------------------------------------------
 
 

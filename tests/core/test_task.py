@@ -380,6 +380,22 @@ def test_fresh_copy_has_the_same_settings_and_no_history() -> None:
     assert new._current is MISSING
 
 
+def test_task_that_is_assigned_to_another_run_shares_no_context_with_it() -> None:
+    """A run under another id has an initial context of its own, with the same value; ids given by hand stay."""
+    given, foreign = Context(5, "mine", "w"), Context(6, "mine", "elsewhere")
+    first = Task("a", nothing, initial_context=given, workflow_id="w")
+    second = Task("b", nothing, initial_context=foreign, workflow_id="w")
+
+    first.assign("w/tick-1")
+    second.assign("w/tick-1")
+
+    assert (first.workflow_id, second.workflow_id) == ("w/tick-1", "w/tick-1")
+    assert first.initial_context is not given
+    assert first.initial_context == Context(5, "mine", "w/tick-1")
+    assert second.initial_context == Context(6, "mine", "elsewhere")
+    assert given.workflow_id == "w"
+
+
 def test_snapshot_stays_as_the_task_was() -> None:
     """What an observer holds does not change behind its back."""
     new = task("a")
