@@ -90,7 +90,9 @@ def cycle(
                 win(run, outcome, answer, tell, now)
             else:
                 run.complete(outcome, now, answer)
-        items += inbox.drain()
+        if arrived := inbox.drain():
+            items += arrived
+            now = clock()
         if not items and run.over:
             return
         if not items:

@@ -142,7 +142,7 @@ class Run:
             self._flying.remove(index)
         else:
             self._drop(index)
-            self._correct_start(task, outcome)
+            self._correct_start(task, outcome, now)
         task.duration = duration = now - task._from
         task._finished = task._started + duration
         task._current = outcome[2]
@@ -273,9 +273,9 @@ class Run:
         task._finished = task._started + task.duration
         return task
 
-    def _correct_start(self, task: Task, outcome: Outcome) -> None:
+    def _correct_start(self, task: Task, outcome: Outcome, now: float) -> None:
         """A worker knows better when the step began: the way to it does not count."""
-        late = outcome.started - task._started
+        late = min(outcome.started - task._started, now - task._from)  # its clock may go ahead of ours
         if late > 0 and outcome.number == 1:
             task._started += late
             task._from += late
