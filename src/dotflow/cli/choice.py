@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
@@ -100,11 +101,3 @@ def unknown(what: str, value: str, known: Iterable[str]) -> str:
     """Say that *value* is not known, what is, and which of it was probably meant."""
     names = list(known)
     return f"there is no {what} {value!r}{nearest(value, names)} (known: {', '.join(names)})"
-
-
-def nearest(value: str, known: Iterable[str]) -> str:
-    """Return a question that offers the name most like *value*; nothing if none is."""
-    import difflib
-
-    close = difflib.get_close_matches(value.lower(), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dotflow import __description__, __version__
-from dotflow.cli.choice import MODES, STORAGES, Known, StorageName, nearest
+from dotflow.cli.choice import MODES, STORAGES, Known, StorageName
 from dotflow.cli.notify import SERVICES
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
+from dotflow.core.module import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -75,6 +75,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        progress: bool = False,
     ) -> Manager:
         """Run the workflow: a new run at each call, unless *resume* continues the last one.
 
@@ -90,6 +91,8 @@ class DotFlow:
             fingerprint: What identifies the input, instead of a hash of the initial contexts.
             wait: Seconds to wait for another process that runs this workflow id.
             listeners: Called with each event, see ``dotflow.core.events``.
+            progress: Show the run while it is on: a tree of its tasks on a terminal, a table in a notebook, else a
+                line for each change on standard output.
 
         Returns:
             The handle of the run; in mode ``background`` at once, else when the run has ended. A failed step does
@@ -112,6 +115,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress,
         )
         return self._start(options)
 
@@ -127,6 +131,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        progress: bool = False,
     ) -> Manager:
         """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
 
@@ -144,6 +149,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress,
         )
         manager = self._manager(options)
         untouched = self._touch()
@@ -263,6 +269,31 @@ class DotFlow:
     def result(self) -> dict[str, Any]:
         """Return the workflow and its tasks as a dictionary of plain values."""
         return self.task.result()
+
+    def graph(self, format: str = "text", *, mode: str = TypeExecution.SEQUENTIAL) -> str | bytes:
+        """Return a drawing of the workflow; with the status of each task once it has been started.
+
+        Args:
+            format: ``text``, ``mermaid``, ``svg``, or ``png``, which needs the ``png`` extra.
+            mode: The mode it is started in: without ``depends_on`` that decides who waits for whom.
+
+        Returns:
+            A text; bytes for ``png``.
+
+        Raises:
+            ConfigurationError: there is no such format or mode, or the dependencies form no graph.
+            ModuleNotFound: the library that ``png`` needs is not installed.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.task.queue, mode), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.task.queue, self.workflow_id, "")
 
     def __repr__(self) -> str:
         return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"

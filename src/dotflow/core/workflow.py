@@ -52,6 +52,7 @@ class Options(NamedTuple):
     fingerprint: str | None = None
     wait: float = 0
     listeners: Sequence[Callable[[Event], None]] = ()
+    progress: bool = False
     scheduled_for: datetime | None = None
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
@@ -64,7 +65,7 @@ class Options(NamedTuple):
                 raise NotCallableObject(
                     f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
                 )
-        for name in ("keep_going", "resume"):
+        for name in ("keep_going", "resume", "progress"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
         if self.on_input_change not in VALID_POLICIES:
@@ -167,6 +168,20 @@ class Manager:
             + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
         ) from last.error
 
+    def graph(self, format: str = "text") -> str | bytes:
+        """Return the graph of the run with the status of each task; see ``DotFlow.graph``.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.tasks, self.mode, stated=True), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.tasks, self.workflow_id, str(self._status))
+
     # -- putting it together ------------------------------------------------------------------------------
 
     def prepare(self, *, untouched: bool, on_loop: bool = False) -> None:
@@ -184,7 +199,8 @@ class Manager:
             self._config.codec.learn(step)
         self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
         callbacks = any(task.callback is not basic_callback for task in tasks)
-        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+        listeners = (*options.listeners, _progress()) if options.progress else options.listeners
+        self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
         try:
             found, run_id = self._history(untouched)
@@ -434,6 +450,12 @@ def _has_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _progress() -> Callable[[Event], None]:
+    from dotflow.views.progress import make_progress
+
+    return make_progress()
 
 
 def _chance() -> float:

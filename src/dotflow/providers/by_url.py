@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dotflow.abc.storage import Storage
 from dotflow.core.exception import ConfigurationError, NotCallableObject
+from dotflow.core.module import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +105,8 @@ def _from_entry_point(url: str, scheme: str) -> Storage:
         if not isinstance(found, Storage):
             raise NotCallableObject(f"the entry point {point.value!r} of {GROUP}", expected="to return a Storage")
         return found
-    import difflib
-
     known = known_schemes()
-    close = difflib.get_close_matches(scheme, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigurationError(f"there is no storage {scheme!r}{hint} (known: {', '.join(known)})")
+    raise ConfigurationError(f"there is no storage {scheme!r}{nearest(scheme, known)} (known: {', '.join(known)})")
 
 
 def _nothing(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:
