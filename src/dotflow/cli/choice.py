@@ -12,6 +12,8 @@ from dotflow.core.types import TypeExecution
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from click.shell_completion import CompletionItem
+
     from dotflow.abc.storage import Storage
 
 
@@ -80,6 +82,28 @@ class Known(click.ParamType[str]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return the names, for ``--help``."""
         return f"[{'|'.join(self._known)}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the names that begin like *incomplete*."""
+        return _items(name for name in self._known if name.startswith(incomplete))
+
+
+class Reference(click.ParamType[str]):
+    """A text such as ``package.module:name``."""
+
+    name = "reference"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return modules of the working folder, and names in them."""
+        from dotflow.cli.completion import references
+
+        return _items(references(incomplete))
+
+
+def _items(found: Iterable[str]) -> list[CompletionItem[Any]]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(each) for each in found]
 
 
 class StorageName(Known):

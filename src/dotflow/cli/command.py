@@ -5,14 +5,16 @@ Exit codes: 0 completed, 1 failed, 2 wrong usage, 130 interrupted, 143 terminate
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from dotflow import __description__, __version__
-from dotflow.cli.choice import MODES, STORAGES, Known, StorageName
+from dotflow.cli.choice import MODES, STORAGES, Known, Reference, StorageName
 from dotflow.cli.notify import SERVICES
+from dotflow.cli.tools import add_tools
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
 from dotflow.core.module import nearest
 
@@ -40,6 +42,10 @@ def run() -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run the command line *arguments*; return the exit code."""
+    if "_DOTFLOW_COMPLETE" in os.environ:
+        from dotflow.cli.completion import prepare
+
+        prepare()
     try:
         return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False) or COMPLETED)
     except click.ClickException as error:
@@ -86,9 +92,17 @@ def commands(ctx: click.Context) -> None:
 
 PATHS = "; ".join(f"{name}: {row.place}" for name, row in STORAGES.items() if row.place != "not used")
 TARGET: tuple[Callable[..., Any], ...] = (
-    click.option("-s", "--step", metavar="PATH", help="The step to run, as package.module:name."),
-    click.option("-w", "--workflow", metavar="PATH", help="A function that returns a DotFlow, written like that."),
-    click.option("-c", "--callback", metavar="PATH", help="Called with the task when the step has ended."),
+    click.option("-s", "--step", type=Reference(), metavar="PATH", help="The step to run, as package.module:name."),
+    click.option(
+        "-w",
+        "--workflow",
+        type=Reference(),
+        metavar="PATH",
+        help="A function that returns a DotFlow, written like that.",
+    ),
+    click.option(
+        "-c", "--callback", type=Reference(), metavar="PATH", help="Called with the task when the step has ended."
+    ),
     click.option("-i", "--initial-context", metavar="TEXT", help="What the step gets as initial_context: this text."),
     click.option("-o", "--storage", type=StorageName(), help="Where results are kept; in memory by default."),
     click.option("-p", "--path", metavar="PATH", help=f"Where the storage is ({PATHS})."),
@@ -166,3 +180,4 @@ def _schedule() -> click.Group:
 
 
 commands.add_command(_schedule())
+add_tools(commands, guarded)
