@@ -57,6 +57,19 @@ def make_storage(value: str, path: str | None) -> Storage:
     return storage_from(row.url if row.url == "memory:" else row.url + quote(chosen))
 
 
+class Commands(click.Group):
+    """A group that offers the nearest command for one that does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* names."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            known = self.list_commands(ctx)
+            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], known)} (known: {', '.join(known)})")
+        return super().resolve_command(ctx, args)
+
+
 class Known(click.ParamType[str]):
     """One of a few names.
 
@@ -72,12 +85,16 @@ class Known(click.ParamType[str]):
         """Return *value* if it is known."""
         text = str(value)
         if not self.accepts(text):
-            self.fail(unknown(self.name, text, self._known), param, ctx)
+            self.fail(self.refusal(text), param, ctx)
         return text
 
     def accepts(self, text: str) -> bool:
         """Whether *text* is one of the names."""
         return text in self._known
+
+    def refusal(self, text: str) -> str:
+        """Say that *text* is not known, and what is."""
+        return unknown(self.name, text, self._known)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return the names, for ``--help``."""
@@ -119,6 +136,14 @@ class StorageName(Known):
         from dotflow.providers.by_url import known_schemes
 
         return text.partition("://")[0] in known_schemes()
+
+    def refusal(self, text: str) -> str:
+        """Say that *text* is not known, and what is; of a URL the scheme decides."""
+        if "://" not in text:
+            return super().refusal(text)
+        from dotflow.providers.by_url import known_schemes
+
+        return unknown(self.name, text.partition("://")[0], known_schemes())
 
 
 def unknown(what: str, value: str, known: Iterable[str]) -> str:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dotflow import __description__, __version__
-from dotflow.cli.choice import MODES, STORAGES, Known, Reference, StorageName
+from dotflow.cli.choice import MODES, STORAGES, Commands, Known, Reference, StorageName
 from dotflow.cli.notify import SERVICES
 from dotflow.cli.tools import add_tools
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
-from dotflow.core.module import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from dotflow.cli.target import Wish
 
 COMPLETED, FAILED, USAGE = 0, 1, 2
+CLICKS_LEAST = 52
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> int:
 
         prepare()
     try:
-        return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False) or COMPLETED)
+        options = {"prog_name": "dotflow", "standalone_mode": False, "terminal_width": narrow()}
+        return int(commands.main(arguments, **options) or COMPLETED)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -61,24 +62,19 @@ def main(arguments: list[str]) -> int:
         return USAGE if isinstance(error, (ConfigurationError, ImportModuleError)) else FAILED
 
 
+def narrow() -> int | None:
+    """Return the width for help in a window that is narrower than click takes one to be at least."""
+    import shutil
+
+    columns = shutil.get_terminal_size().columns
+    return columns - 1 if 20 < columns < CLICKS_LEAST else None
+
+
 def complain(text: str) -> None:
     """Write *text* to standard error, without control characters."""
     from dotflow.cli.view import escape, write
 
     write(sys.stderr, escape(text))
-
-
-class Commands(click.Group):
-    """A group that offers the nearest command for one that does not exist."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* names."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            known = self.list_commands(ctx)
-            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], known)} (known: {', '.join(known)})")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True, help=__description__)

@@ -144,7 +144,7 @@ def plugin_checks() -> Iterator[Check]:
             of_user(f"loading {point.value}", point.load)
             yield Check(f"storage {point.name}", OK, point.value)
         except (UserError, DotflowError) as error:
-            cause = error.__cause__ or error
+            cause = _root(error)
             yield Check(f"storage {point.name}", WRONG, f"{point.value} cannot be loaded: {_short(cause)}",
                         "update or remove the package that brings it")  # fmt: skip
 
@@ -242,7 +242,7 @@ def _storage(wish: Wish) -> Check:
         storage = of_user("opening the storage", _opened, wish)
         of_user("checking the storage", _used, storage)
     except (UserError, DotflowError) as error:
-        cause = error.__cause__ if isinstance(error, UserError) and error.__cause__ else error
+        cause = _root(error)
         return Check("storage", WRONG, _short(cause), _fix(cause))
     kept = "in memory, until the process ends" if storage.keeps_objects else "works"
     return Check("storage", OK, f"{type(storage).__name__} {kept}")
@@ -265,6 +265,13 @@ def _used(storage: Storage) -> None:
         storage.healthcheck()
     else:
         storage.get(key="_dotflow_doctor")
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what the user's code raised."""
+    while isinstance(error, UserError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _short(error: BaseException) -> str:

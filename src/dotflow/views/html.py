@@ -64,9 +64,13 @@ def task_table(task: Task) -> str:
         text = repr(task.value)
         rows.append(("Result", f"<code>{_text(text[:VALUE])}{'…' if len(text) > VALUE else ''}</code>"))
     body = "".join(f"<tr>{_cell('th', name)}{_cell('td', cell)}</tr>" for name, cell in rows)
-    traces = "".join(f"<pre>{escape(mask(error.traceback))}</pre>" for error in task.errors)
+    traces = "".join(f"<pre>{_lines(error.traceback)}</pre>" for error in task.errors)
     return f'<div class="dotflow"><table>{_heads()}{_row(task)}</table><table>{body}</table>{traces}</div>'
 
 
 def _text(value: Any) -> str:
     return escape(mask(one_line(value)))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(escape(one_line(line)) for line in mask(text).split("\n"))

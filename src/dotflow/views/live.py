@@ -148,12 +148,10 @@ class Picture:
         parts.append(seconds(time.monotonic() - self._screen.began if took is None else took))
         if hidden:
             parts.append(f"{hidden} not shown")
-        return Text(
-            " - ".join(parts) if self._plain else " · ".join(parts),
-            style="bold",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+        between = " - " if self._plain else " · "
+        if len(between.join(parts)) > self._console.width:
+            parts[0] = parts[0].removesuffix(" completed")
+        return Text(between.join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _redraw(self, over: bool) -> None:
         if over:
