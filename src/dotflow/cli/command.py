@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
 
         prepare()
     try:
-        options = {"prog_name": "dotflow", "standalone_mode": False, "terminal_width": narrow()}
-        return int(commands.main(arguments, **options) or COMPLETED)
+        given: dict[str, Any] = {"terminal_width": narrow()}
+        return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False, **given) or COMPLETED)
     except click.ClickException as error:
         error.show()
         return error.exit_code
