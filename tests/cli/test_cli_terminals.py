@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import re
+import resource
 import shlex
 import signal
 import struct
 import subprocess
+import sys
 import termios
+import time
 from pathlib import Path
 
 import pyte
 import pytest
-from cli_process import Command, Process, environment
+from cli_process import PATIENCE, Command, Process, environment
 
 from dotflow.views.layout import columns_of
 
@@ -265,10 +268,48 @@ def test_progress_from_python_is_the_live_view(trees: Command) -> None:
     (trees.folder / "own.py").write_text(
         "import trees\nprint(trees.tree().start(progress=True).status)\n", encoding="utf-8"
     )
-    trees.words = lambda args: [__import__("sys").executable, *args]  # type: ignore[method-assign]  # any program
+    trees.words = lambda args: [sys.executable, *args]  # type: ignore[method-assign]  # any program
     process = trees.on_terminal("own.py")
 
     assert process.end() == 0
     shown = screen_of(process.text, 80)
     assert [line[0] for line in shown[:4]] == ["✔"] * 4, shown
     assert shown[-1] == "Completed"
+
+
+def test_terminal_that_takes_nothing_does_not_stop_the_run(trees: Command) -> None:
+    """With the output stopped, as by Ctrl-S, the run and the program go on."""
+    (trees.folder / "own.py").write_text(
+        "import trees\nfrom pathlib import Path\nPath('status').write_text(trees.many().start(progress=True).status)\n",
+        encoding="utf-8",
+    )
+    trees.words = lambda args: [sys.executable, *args]  # type: ignore[method-assign]  # any program
+    process = trees.on_terminal("own.py")
+    same, before = 0, -1
+    while same < 10:
+        waiting = struct.unpack("i", fcntl.ioctl(process._fd, termios.FIONREAD, b"    "))[0]
+        same = same + 1 if waiting == before and waiting > 3000 else 0
+        before = waiting
+        time.sleep(0.1)
+    (trees.folder / "go").touch()
+    until = time.monotonic() + PATIENCE
+    while not (trees.folder / "status").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert (trees.folder / "status").read_text() == "Completed"
+    assert process.end() == 0
+
+
+@pytest.mark.alone
+def test_help_is_quick() -> None:
+    """Help takes at most ten times what Python takes to start: far below 150 ms where that is 10 ms."""
+
+    def seconds(*args: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *args], stdout=subprocess.DEVNULL, check=True, timeout=20)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(seconds("-m", "dotflow", "--help"), seconds("-c", "pass")) for _ in range(7)]
+
+    assert min(help for help, _ in pairs) <= 10 * min(bare for _, bare in pairs)

@@ -145,7 +145,7 @@ def test_names_are_data_in_text_and_png(name: str) -> None:
 
     assert str(workflow.graph()).count("\n") == 1
     assert len(str(workflow.graph()).splitlines()) == 1
-    assert bytes(workflow.graph("png"))[:8] == b"\x89PNG\r\n\x1a\n"  # type: ignore[arg-type]  # it is bytes
+    assert bytes(workflow.graph("png"))[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def test_png_is_as_large_as_it_should_be() -> None:
@@ -153,7 +153,7 @@ def test_png_is_as_large_as_it_should_be() -> None:
     from PIL import Image
 
     workflow = workflow_of(DIAMOND)
-    picture = Image.open(io.BytesIO(workflow.graph("png")))  # type: ignore[arg-type]  # it is bytes
+    picture = Image.open(io.BytesIO(workflow.graph("png")))
     plan = laid_out(graph_of(workflow.task.queue))
 
     assert picture.size == tuple(round(side * 2 + 0.49) for side in plan.size)

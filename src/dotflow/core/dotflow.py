@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.core.config import Config
 from dotflow.core.exception import ConfigurationError, NotCallableObject, StorageError, WorkflowBusy
@@ -14,6 +14,7 @@ from dotflow.core.workflow import Manager, Options, failed_before_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
     from uuid import UUID
 
     from dotflow.core.agenda import Tick
@@ -269,6 +270,15 @@ class DotFlow:
     def result(self) -> dict[str, Any]:
         """Return the workflow and its tasks as a dictionary of plain values."""
         return self.task.result()
+
+    @overload
+    def graph(self, format: Literal["png"], *, mode: str = ...) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ..., *, mode: str = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str, *, mode: str = ...) -> str | bytes: ...
 
     def graph(self, format: str = "text", *, mode: str = TypeExecution.SEQUENTIAL) -> str | bytes:
         """Return a drawing of the workflow; with the status of each task once it has been started.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
@@ -30,6 +30,7 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
@@ -167,6 +168,15 @@ class Manager:
             f"step {failed[0].task_id!r} of workflow {self.workflow_id} failed with {last.exception}: {last.message}"
             + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
         ) from last.error
+
+    @overload
+    def graph(self, format: Literal["png"]) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str) -> str | bytes: ...
 
     def graph(self, format: str = "text") -> str | bytes:
         """Return the graph of the run with the status of each task; see ``DotFlow.graph``.

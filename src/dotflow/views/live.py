@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ ORDER = (
 )
 RANK = {status: rank for rank, status in enumerate(ORDER)}
 NARROW = 50  # columns below which the symbol alone tells the status
+PATIENCE = 2.0  # seconds that the last picture may take
 SHARE = 0.05  # of the time, at most, goes into drawing
 LINES_BESIDE = 3  # of the window: summary, notice, and the line of the prompt
 
@@ -69,8 +71,12 @@ class Picture:
     def close(self) -> None:
         """Stop drawing; the last picture stays."""
         live, self._live = self._live, None
-        if live is None:
-            return
+        if live is not None:
+            stopping = threading.Thread(target=self._stop, args=(live,), name="dotflow-view", daemon=True)
+            stopping.start()
+            stopping.join(PATIENCE)  # a terminal that takes nothing does not hold up the program
+
+    def _stop(self, live: Live) -> None:
         try:
             live.stop()
         except OSError:  # the terminal is gone
