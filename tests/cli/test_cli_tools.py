@@ -193,6 +193,19 @@ def test_misspelt_run_gets_the_nearest(graphs: Command) -> None:
     assert "nothing is saved under the workflow id 'nigth'; did you mean 'night'?" in done.stderr
 
 
+def test_devices_and_links_stay_what_they_are(graphs: Command) -> None:
+    """A device is written to and not replaced, a link leads where it did."""
+    (graphs.folder / "target.svg").write_text("mine")
+    (graphs.folder / "link.svg").symlink_to("target.svg")
+
+    assert graphs("graph", "night:build", "-o", "/dev/stdout").stdout == "extract\n↓ load\n"
+    assert graphs("graph", "night:build", "-o", "link.svg").returncode == 2
+    assert graphs("graph", "night:build", "-o", "link.svg", "--force").returncode == 0
+    assert (graphs.folder / "link.svg").is_symlink()
+    assert (graphs.folder / "target.svg").read_text().startswith("<svg")
+    assert "cannot be written: Is a directory" in graphs("graph", "night:build", "-o", ".", "--force").stderr
+
+
 @pytest.mark.parametrize(
     ("args", "part"),
     [
@@ -297,6 +310,16 @@ def test_doctor_reports_what_cannot_be_opened(command: Command, args: tuple[str,
     assert done.returncode == 1, done.stderr
     assert part in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_doctor_finds_a_table_that_is_none(command: Command) -> None:
+    """What is in the place of the table is shown, here and by every command."""
+    (command.folder / "pyproject.toml").write_text('[tool]\ndotflow = "x"\n')
+
+    assert command("doctor").stdout.count("WRONG") == 2
+    done = command("start", "-s", "flows:first")
+    assert done.returncode == 2
+    assert "needs to be a table, got 'x'" in done.stderr
 
 
 # -- completion -------------------------------------------------------------------------------------------

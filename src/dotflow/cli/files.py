@@ -12,23 +12,29 @@ if TYPE_CHECKING:
 
 
 def write_file(path: Path, content: bytes, force: bool) -> None:
-    """Write *content* to *path*, whole or not at all.
+    """Write *content* to *path*; with *force* a file that is there is replaced at once, not piece by piece.
 
     Raises:
         ConfigurationError: the file is there and *force* is not given, or it cannot be written.
     """
-    if not force and os.path.lexists(path):
-        raise ConfigurationError(f"{path} is there already; give another name, or --force to overwrite it")
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder; give the name of a file")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a device or a pipe, which nothing is lost from; for a folder it fails
+        elif force:
+            _replace(path.resolve(), content)
+        else:
+            with open(path, "xb") as file:
+                file.write(content)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} is there already; give another name, or --force to overwrite it") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         draft.write_bytes(content)
-        if force:
-            os.replace(draft, path)
-        else:
-            os.link(draft, path)  # unlike a rename, it fails if the file has come to be since
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+        os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -64,9 +64,12 @@ def configured_url(folder: str = ".") -> str | None:
 
     with open(path, "rb") as file:
         try:
-            found = tomllib.load(file).get("tool", {}).get("dotflow", {}).get("storage")
+            table = tomllib.load(file).get("tool", {}).get("dotflow", {})
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"[tool.dotflow] in {path} needs to be a table, got {table!r}")
+    found = table.get("storage")
     if found is not None and not isinstance(found, str):
         raise ConfigurationError(f"[tool.dotflow] storage in {path} needs a text, got {found!r}")
     return found
