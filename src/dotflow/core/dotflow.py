@@ -77,6 +77,7 @@ class DotFlow:
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
         progress: bool = False,
+        keep_results: bool = True,
     ) -> Manager:
         """Run the workflow: a new run at each call, unless *resume* continues the last one.
 
@@ -94,6 +95,8 @@ class DotFlow:
             listeners: Called with each event, see ``dotflow.core.events``.
             progress: Show the run while it is on: a tree of its tasks on a terminal, a table in a notebook, else a
                 line for each change on standard output.
+            keep_results: Whether results stay in memory. With ``False`` each is let go when every task that needs it
+                has ended; whoever asks for it later gets it from the storage, which must not be one in memory.
 
         Returns:
             The handle of the run; in mode ``background`` at once, else when the run has ended. A failed step does
@@ -116,7 +119,8 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
-            progress,
+            progress=progress,
+            keep_results=keep_results,
         )
         return self._start(options)
 
@@ -133,6 +137,7 @@ class DotFlow:
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
         progress: bool = False,
+        keep_results: bool = True,
     ) -> Manager:
         """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
 
@@ -150,7 +155,8 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
-            progress,
+            progress=progress,
+            keep_results=keep_results,
         )
         manager = self._manager(options)
         untouched = self._touch()
