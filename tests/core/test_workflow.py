@@ -103,6 +103,7 @@ def test_name_is_the_hosts_unless_given() -> None:
     assert workflow.name == "nightly"
     assert workflow.result()["workflow_name"] == "nightly"
     assert repr(DotFlow(workflow_id="w")) == "DotFlow(workflow_id='w', tasks=0)"
+    assert repr(DotFlow(workflow_id="w").start()) == "Manager(workflow_id='w', status='Completed', tasks=0)"
 
 
 def test_results_can_be_read_before_and_after_a_run() -> None:

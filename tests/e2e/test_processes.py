@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -312,3 +314,22 @@ def test_interrupted_parent_leaves_no_worker(ended: tuple[subprocess.Popen[str],
     assert err.rstrip().endswith("KeyboardInterrupt")
     assert out == f"{['Completed'] * 2 + ['Paused'] * WAITING + ['Not started'] * (2 - WAITING)}\n"
     check_resumed(room)
+
+
+def test_worker_whose_parent_is_gone_says_nothing() -> None:
+    """A parent that is killed while a worker starts leaves no traceback behind, and no process."""
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    with theirs, tempfile.TemporaryFile() as progress:
+        shared = (theirs.fileno(), reading, progress.fileno())
+        code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
+        ours.close()
+        worker = subprocess.run(
+            [sys.executable, "-c", code], pass_fds=shared, start_new_session=True, stderr=subprocess.PIPE, timeout=60,
+            check=False,
+        )  # fmt: skip
+    os.close(reading)
+    os.close(writing)
+
+    assert worker.stderr == b""
+    assert worker.returncode == -signal.SIGKILL

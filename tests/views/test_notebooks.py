@@ -162,3 +162,17 @@ def test_a_table_follows_the_run_in_a_real_notebook(tmp_path: Path) -> None:
     assert any("1 in progress" in each for each in seen)
     assert "2 of 2 completed" in running[0]["data"]["text/html"]
     assert "2 of 2 completed" in ended[0]["data"]["text/html"]
+
+
+def test_of_a_long_message_a_table_shows_the_first_line() -> None:
+    """Libraries say first what happened, and then where to read more, or the query that failed."""
+
+    @action
+    def fetch() -> None:
+        raise ConnectionError("\nServer error '500'\nFor more information check: https://example.org/500\n")
+
+    workflow = DotFlow()
+    workflow.task.add(fetch)
+
+    text = workflow.start()._repr_html_()
+    assert "ConnectionError: Server error &#x27;500&#x27;<" in text

@@ -189,6 +189,9 @@ class Manager:
 
         return drawn(graph_of(self.tasks, self.mode, stated=True), format)
 
+    def __repr__(self) -> str:
+        return f"Manager(workflow_id={str(self.workflow_id)!r}, status={str(self._status)!r}, tasks={len(self.tasks)})"
+
     def _repr_html_(self) -> str:
         from dotflow.views.html import run_table
 

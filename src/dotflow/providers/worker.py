@@ -29,13 +29,13 @@ def main(pipe: int, lifeline: int, progress: int) -> None:
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     attempts.alarms_allowed = hasattr(signal, "setitimer")
     connection = Connection(pipe)
-    connection.send_bytes(READY)
+    _send(connection, READY)
     server = Server(connection, progress)
     attempts.give_up = server.give_up
     while True:
         try:
             blob = connection.recv_bytes()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return
         server.serve(*pickle.loads(blob))
 
@@ -94,7 +94,7 @@ class Server:
             return Outcome(position, number, error=TaskError(error, number), started=time.time()), None
         leave = arrive(carrier) if carrier else None
         if order.timeout:
-            self._connection.send_bytes(READY)  # importing the step's module does not count
+            _send(self._connection, READY)  # importing the step's module does not count
         self._order = order
         outcome = attempts.attempt(order)
         if outcome.error is not None:
@@ -117,7 +117,7 @@ class Server:
             blob = pickle.dumps((seconds, [outcome for outcome, _ in outcomes]), protocol=5)
         except Exception:  # a result that cannot be pickled as it is: see which (ADR 0010)
             blob = pickle.dumps((seconds, [pack(outcome, step) for outcome, step in outcomes]), protocol=5)
-        self._connection.send_bytes(blob)
+        _send(self._connection, blob)
 
 
 def pack(outcome: Outcome, step: Any) -> bytes:
@@ -136,6 +136,13 @@ def pack(outcome: Outcome, step: Any) -> bytes:
             )
             failed = TaskError(reason, outcome.number)
             return pickle.dumps(Outcome(outcome.position, outcome.number, error=failed), protocol=5)
+
+
+def _send(connection: Connection, blob: bytes) -> None:
+    try:
+        connection.send_bytes(blob)
+    except (BrokenPipeError, ConnectionResetError):  # the parent is gone, and its lifeline is about to say so
+        os.killpg(0, signal.SIGKILL)
 
 
 def _die_with_parent(lifeline: int) -> None:

@@ -69,6 +69,6 @@ def seconds(duration: float | None) -> str:
 
 
 def error_line(error: TaskError) -> str:
-    """Return an error as one line."""
-    name, text = one_line(error.exception), one_line(mask(error.message).strip().rpartition("\n")[2])
+    """Return an error as one line: of a longer message the first, which says what happened."""
+    name, text = one_line(error.exception), one_line(mask(error.message).strip().partition("\n")[0])
     return f"{name}: {text}" if text else name
