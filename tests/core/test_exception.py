@@ -28,6 +28,7 @@ MADE: dict[str, DotflowError] = {
     "UnsupportedOption": exception.UnsupportedOption("timeout"),
     "InvalidWorkflowFactory": exception.InvalidWorkflowFactory("m:f"),
     "WorkflowFlagConflict": exception.WorkflowFlagConflict("--callback"),
+    "RunNotFound": exception.RunNotFound("abc", "there is no such run"),
     "ImportModuleError": exception.ImportModuleError("m:f", "no module"),
     "ModuleNotFound": exception.ModuleNotFound("redis", "dotflow[redis]"),
     "StepNotPortable": exception.StepNotPortable("a socket"),

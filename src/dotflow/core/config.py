@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dotflow.core.exception import NotCallableObject
+from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,12 +51,15 @@ class Config:
             steps name.
         secrets: Texts that no log line, notification, trace or report may show, whatever workflow of this process
             writes it; each of at least 4 characters.
+        keep_runs: How many runs of each workflow stay in its history (``dotflow.history``), in a storage that lasts
+            and can ``list_keys``; older ones are removed now and then. 0 keeps no history.
 
     Raises:
         NotCallableObject: a provider that is not an instance of its contract.
+        ConfigurationError: *keep_runs* is no number from 0 on.
 
     .. versionchanged:: 2.0
-        ``executor``, ``codec``, ``types`` and ``secrets`` are new.
+        ``executor``, ``codec``, ``types``, ``secrets`` and ``keep_runs`` are new.
     """
 
     def __init__(
@@ -73,12 +76,16 @@ class Config:
         codec: str = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
+        keep_runs: int = 100,
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
+        if type(keep_runs) is not int or keep_runs < 0:
+            raise ConfigurationError(f"Config(keep_runs=...) needs a number of runs, 0 or more, got {keep_runs!r}")
+        self.keep_runs = keep_runs
         if secrets:
             from dotflow.core.redact import register
 

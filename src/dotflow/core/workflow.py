@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dotflow.core.config import Config
+    from dotflow.core.context import Context
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
+    from dotflow.core.journal import Journal, Origin
     from dotflow.core.plan import Plan
 
 __all__ = ["Manager", "Options", "grouper"]
@@ -55,6 +57,8 @@ class Options(NamedTuple):
     scheduled_for: datetime | None = None
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
+    origin: Origin | None = None
+    """Where the run comes from, for its history; ``None`` if the program itself calls ``start``."""
 
     def check(self) -> None:
         """Raise ``ConfigurationError`` for an option that makes no sense, naming it."""
@@ -109,6 +113,7 @@ class Manager:
         self._done = threading.Event()
         self._release: Callable[[], None] | None = None
         self._problem: BaseException | None = None
+        self._journal: Journal | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
 
@@ -224,6 +229,7 @@ class Manager:
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
+        self._journal = self._make_journal(settle=not untouched and not options.resume)
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
             if self._input_changed(record):
@@ -241,10 +247,48 @@ class Manager:
             record = {"run_id": _new_id(), "started_at": self.started.isoformat(), "input": self._input(), **record}
             status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
             self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
-            store.write_record(RECORD, self._record)
+            self._record.pop("finished_at", None)
+            self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
         return found, str(record.get("run_id") or _new_id())
+
+    def _make_journal(self, *, settle: bool) -> Journal | None:
+        """Return what keeps the history of the run, where the storage can; *settle* an earlier one that was killed."""
+        config, workflow = self._config, self._workflow
+        if workflow is None or not config.keep_runs or not self._store.keeps_records:
+            return None
+        from dotflow.core import journal
+
+        family = str(workflow.workflow_id) if workflow.named else ""
+        storage = workflow.config.storage  # not the fenced one of a tick: that fences results
+        if settle:
+            journal.settle(journal.Desk(storage, config.codec, family), self._store)
+        return journal.Journal(storage, config.codec, family, config.keep_runs)
+
+    def _begin_record(self, done: int) -> None:
+        assert self._record is not None
+        journal, tick = self._journal, self._options.scheduled_for
+        if journal is None:
+            self._store.write_record(RECORD, self._record)
+            return
+        journal.begin(
+            self._record,
+            self._options.origin,
+            led=self._release is not None,
+            done=done,
+            workflow_id=str(self.workflow_id),
+            name=self._workflow.task.workflow_name,
+            scheduled_for=None if tick is None else tick.isoformat(),
+        )
+        self._write_record(self._record, [journal.summary()])
+
+    def _write_record(self, record: dict[str, Any], items: list[tuple[str, Context]]) -> None:
+        """Write the record of the run, and *items* of its history before it."""
+        if self._journal is not None and not self._journal.writes_to(self._config.storage):
+            self._journal.write(items)
+            items = []
+        self._store.write_record(RECORD, record, items)
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -333,7 +377,12 @@ class Manager:
 
     def _steps(self) -> Steps:
         assert self._inbox is not None
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic)
+        watch = None
+        if self._journal is not None:
+            from dotflow.core.journal import Watch
+
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic, watch)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -373,20 +422,28 @@ class Manager:
         for task in run.abandon(time.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
-        status = run.finish()
-        self._save_record(status)
+        status = self._save_record(run.finish())
         self._status = status
         tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
         tell.flush()
 
-    def _save_record(self, status: WorkflowStatus) -> None:
+    def _save_record(self, status: WorkflowStatus) -> WorkflowStatus:
+        """Put on record that the run ended; return what it counts as."""
         if self._record is None:
-            return
-        ended = {"status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            return status
+        journal, items = self._journal, []
         try:
-            self._store.write_record(RECORD, {**self._record, **ended})
+            if journal is not None and status is WorkflowStatus.INTERRUPTED and journal.cancelled():
+                status = self._run.status = WorkflowStatus.CANCELLED  # the signal came with a request
+            record = {**self._record, "status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            if journal is not None:
+                items = journal.end(record, self.tasks, self._store)
+            self._write_record(record, items)
+            if journal is not None:
+                journal.prune()
         except DotflowError as error:  # the results are saved; only the history lacks its last line
             self._tell.fault("run record", "WorkflowFinished", error)
+        return status
 
     def _end(self) -> None:
         release, self._release = self._release, None

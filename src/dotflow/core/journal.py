@@ -1,0 +1,381 @@
+"""The history of runs, as the process that drives a run writes it (ADR 0046).
+
+Of each run there are up to three plain records, kept apart from the results, so that a fresh start does not clear
+them: a summary, written when the run begins and when it ends; its tasks, written when it ends, and while it runs
+only after an attempt failed; and a request to cancel it, written by somebody else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dotflow.core.checkpoint import RECORD, Checkpoint
+from dotflow.core.context import make_context
+from dotflow.core.exception import CorruptCheckpoint, DotflowError
+from dotflow.core.identity import identity
+from dotflow.core.messages import Stop
+from dotflow.core.redact import mask
+from dotflow.core.types import TypeStatus, WorkflowStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dotflow.abc.storage import Storage
+    from dotflow.core.codec import Codec
+    from dotflow.core.context import Context
+    from dotflow.core.messages import TaskError
+    from dotflow.core.task import Task
+
+FAMILY = "_dotflow_history:"
+TASKS, CANCEL = ".tasks", ".cancel"
+LOOK_EVERY = 1.0  # seconds between two looks at whether somebody asked to cancel the run
+PRUNE_EVERY = 16  # runs of a process
+ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
+SESSIONS_KEPT = 20
+COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored")
+
+_ended = 0
+
+
+class Origin(NamedTuple):
+    """Where a run comes from: what a person needs to start it again.
+
+    Attributes:
+        workflow: Path of the factory, as ``module:name``.
+        step: Path of the one step.
+        callback: Path of the callback of that step.
+        initial_context: What that step was given.
+        program: File of the program that called ``start``.
+        folder: The working folder.
+        listens: Whether the process ends its run in order when it gets SIGINT.
+    """
+
+    workflow: str = ""
+    step: str = ""
+    callback: str = ""
+    initial_context: str | None = None
+    program: str = ""
+    folder: str = ""
+    listens: bool = False
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what is kept of it: nothing that the redactor would change."""
+        found = {name: value for name, value in self._asdict().items() if value and name != "listens"}
+        return {name: value for name, value in found.items() if mask(value) == value}
+
+
+def program_origin() -> Origin:
+    """Return where a run comes from that a program started itself."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        folder = os.getcwd()
+    except OSError:  # somebody removed it
+        folder = ""
+    return Origin(program=os.path.abspath(path) if path else "", folder=folder)
+
+
+class Desk(Checkpoint):
+    """The records of the runs of one workflow."""
+
+    def __init__(self, storage: Storage, codec: Codec, family: str) -> None:
+        super().__init__(storage, codec, FAMILY + family)
+        self.family = family
+
+    def place(self, name: str) -> str:
+        """Return the key of the record of that name."""
+        return self.key(self._pseudo(name))
+
+    def item(self, name: str, value: dict[str, Any]) -> tuple[str, Context]:
+        """Return a record as something that ``write`` takes."""
+        return self.place(name), make_context(value, name, self._workflow_id, time.time())
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return a record, an empty one if it is not there."""
+        found = self._get(self.place(name))
+        return found if isinstance(found, dict) else {}
+
+
+class Journal:
+    """What is kept of one run beside its results.
+
+    Args:
+        storage: Where. It can ``list_keys``.
+        codec: Of the workflow.
+        family: Whose runs are counted together when old ones are removed.
+        keep: How many of them are kept.
+    """
+
+    def __init__(self, storage: Storage, codec: Codec, family: str, keep: int) -> None:
+        self._desk, self._storage, self._keep = Desk(storage, codec, family), storage, keep
+        self._record: dict[str, Any] = {}
+        self._total, self._resumed = 0, False
+
+    def begin(self, record: dict[str, Any], origin: Origin | None, *, led: bool, done: int, **known: Any) -> None:
+        """Note in *record* that this process has taken up the run, and what else is *known* of it."""
+        sessions = [dict(each) for each in record.get("sessions", ())]
+        if sessions and sessions[-1]["status"] == WorkflowStatus.IN_PROGRESS:
+            sessions[-1]["status"] = WorkflowStatus.INTERRUPTED.value
+        origin = origin if origin is not None else program_origin()
+        sessions.append(
+            {
+                **identity(),
+                "started_at": _now(),
+                "finished_at": None,
+                "status": WorkflowStatus.IN_PROGRESS.value,
+                "number": sessions[-1]["number"] + 1 if sessions else 1,
+                "led": led,
+                "listens": origin.listens,
+            }
+        )
+        record.update(known, sessions=sessions[-SESSIONS_KEPT:], origin=origin.as_record(), done=done)
+        self._record, self._resumed = record, len(sessions) > 1
+
+    @property
+    def session(self) -> int:
+        """How many processes have had this run, this one included."""
+        return int(self._record["sessions"][-1]["number"])
+
+    def summary(self) -> tuple[str, Context]:
+        """Return the summary as something that ``write`` takes."""
+        return summary_item(self._desk, self._record)
+
+    def end(self, record: dict[str, Any], tasks: Sequence[Task], store: Checkpoint) -> list[tuple[str, Context]]:
+        """Note in *record* how the run ended; return what has to be written."""
+        self._record = record
+        last = {**record["sessions"][-1], "status": record["status"], "finished_at": record["finished_at"]}
+        record["sessions"] = [*record["sessions"][:-1], last]
+        record["done"] = sum(task.status is TypeStatus.COMPLETED for task in tasks)
+        return [self._details(tasks, store), self.summary()]
+
+    def write(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Write records."""
+        self._desk.write(items)
+
+    def writes_to(self, storage: Storage) -> bool:
+        """Whether records are kept there."""
+        return storage is self._storage
+
+    def snapshot(self, tasks: Sequence[Task], store: Checkpoint) -> None:
+        """Write what is known of the tasks while the run goes on; try once."""
+        key, context = self._details(tasks, store)
+        self._desk.once(self._storage.post, key, context=context)
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked this process to cancel the run; look once."""
+        key = self._desk.place(self._record["run_id"] + CANCEL)
+        found = getattr(self._desk.once(self._storage.get, key), "storage", None)
+        return isinstance(found, dict) and found.get("session") == self.session
+
+    def prune(self) -> None:
+        """Remove the oldest runs, now and then."""
+        global _ended
+        _ended += 1
+        if _ended % PRUNE_EVERY == 1 and self._storage.can("delete"):
+            prune(self._desk, self._storage, self._keep, self._record)
+
+    def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
+        name = self._record["run_id"] + TASKS
+        before = self._desk.read(name) if self._resumed else {}
+        found = columns(tasks, self.session)
+        if self._resumed:
+            restored = [task for task in tasks if task.restored]
+            found = merged(found, before, {} if before else store.times_of([task.task_id for task in restored]))
+        return self._desk.item(name, {"dotflow": "tasks", "run_id": self._record["run_id"], **found})
+
+
+class Watch:
+    """What the engine looks at now and then while it drives a run.
+
+    Args:
+        journal: Of the run.
+        tasks: Of the run.
+        store: Their results.
+        fault: Told when the storage cannot be read or written; the run goes on.
+
+    Attributes:
+        due: When to call ``look`` next, on the monotonic clock.
+        failed: Set when an attempt has failed.
+    """
+
+    def __init__(
+        self, journal: Journal, tasks: Sequence[Task], store: Checkpoint, fault: Callable[[str, str, Exception], None]
+    ) -> None:
+        self._journal, self._tasks, self._store, self._fault = journal, tasks, store, fault
+        self.due = time.monotonic() + LOOK_EVERY
+        self.failed = False
+
+    def look(self) -> Stop | None:
+        """Return the request to stop, if there is one; note what failed attempts there were."""
+        try:
+            if self.failed:
+                self.failed = False
+                self._journal.snapshot(self._tasks, self._store)
+            asked = self._journal.cancelled()
+        except DotflowError as error:
+            self._fault("run record", "look", error)
+            asked = False
+        self.due = time.monotonic() + LOOK_EVERY
+        return Stop(WorkflowStatus.CANCELLED) if asked else None
+
+
+def summary_item(desk: Desk, record: Mapping[str, Any]) -> tuple[str, Context]:
+    """Return the summary of a run record."""
+    kept = {name: value for name, value in record.items() if name not in ("tasks", "input")}
+    return desk.item(record["run_id"], {"dotflow": "run", "family": desk.family, "total": len(record["tasks"]), **kept})
+
+
+def settle(desk: Desk, store: Checkpoint) -> None:
+    """Put on record what a run of this workflow id left that never ended, before its results are cleared."""
+    try:
+        record = store.read_record(RECORD)
+    except CorruptCheckpoint:
+        return  # it is about to be cleared, which is what its error would ask for
+    if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS or "sessions" not in record:
+        return
+    times = store.times_of(record["tasks"])
+    name = record["run_id"] + TASKS
+    found = desk.read(name) or {**{column: [] for column in COLUMNS}, "errors": {}}
+    found = unfinished(found, record["tasks"], times, ended=True)
+    record = interrupted(record, len(times))
+    desk.write([desk.item(name, {"dotflow": "tasks", "run_id": record["run_id"], **found}), summary_item(desk, record)])
+
+
+def interrupted(record: Mapping[str, Any], done: int) -> dict[str, Any]:
+    """Return *record* as that of a run whose process is gone."""
+    status = WorkflowStatus.INTERRUPTED.value
+    sessions = [*record["sessions"][:-1], {**record["sessions"][-1], "status": status}]
+    return {**record, "status": status, "sessions": sessions, "done": done}
+
+
+def columns(tasks: Sequence[Task], session: int) -> dict[str, Any]:
+    """Return what is known of *tasks*, as plain values: columns, since there may be many."""
+    errors, left = {}, TRACEBACKS_KEPT
+    for task in tasks:
+        if task._errors:
+            errors[task.task_id] = [_error(each, session, left > 0) for each in task._errors[-ERRORS_KEPT:]]
+            left -= 1
+    return {
+        "id": [task.task_id for task in tasks],
+        "group": [task.group_name for task in tasks],
+        "status": [task.status.value for task in tasks],
+        "attempts": [_attempts(task) for task in tasks],
+        "started": [round(task._started, 6) for task in tasks],
+        "duration": [None if task.duration is None else round(task.duration, 6) for task in tasks],
+        "restored": [position for position, task in enumerate(tasks) if task.restored],
+        "errors": errors,
+    }
+
+
+def merged(found: dict[str, Any], before: Mapping[str, Any], times: Mapping[str, float]) -> dict[str, Any]:
+    """Return *found* with what earlier processes had put on record: times of restored tasks, errors of all."""
+    known = {task_id: position for position, task_id in enumerate(before.get("id", ()))}
+    for position in found["restored"]:
+        task_id = found["id"][position]
+        if task_id in known:
+            for column in ("attempts", "started", "duration"):
+                found[column][position] = before[column][known[task_id]]
+        if not found["started"][position] and task_id in times:  # all that a killed process leaves is when it ended
+            found["started"][position], found["duration"][position] = times[task_id], None
+        found["attempts"][position] = found["attempts"][position] or 1
+    for task_id, errors in before.get("errors", {}).items():
+        latest = found["errors"].get(task_id, [])
+        session = latest[-1]["session"] if latest else 0
+        older = [each for each in errors if each["session"] != session]
+        found["errors"][task_id] = [*older, *latest][-ERRORS_KEPT:]
+    return found
+
+
+def unfinished(
+    found: Mapping[str, Any], ids: Sequence[str], times: Mapping[str, float], *, ended: bool
+) -> dict[str, Any]:
+    """Return what is known of the tasks of a run whose end is not on record.
+
+    *times* are those of the results that are saved; *ended*: whether its process is gone.
+    """
+    known = {task_id: position for position, task_id in enumerate(found["id"])}
+    rows = []
+    for task_id in ids:
+        at = known.get(task_id)
+        row = [found[column][at] if at is not None else None for column in COLUMNS[1:-1]]
+        group, status, attempts, started, duration = row
+        if task_id in times:
+            if status != TypeStatus.COMPLETED:
+                status, started, duration = TypeStatus.COMPLETED.value, started or times[task_id], None
+                attempts = max(attempts or 0, 1)
+        elif ended and status in (TypeStatus.IN_PROGRESS, TypeStatus.RETRY):
+            status = TypeStatus.PAUSED.value
+        rows.append(
+            (task_id, group or "", status or TypeStatus.NOT_STARTED.value, attempts or 0, started or 0, duration)
+        )
+    listed: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS[:-1]]
+    return {
+        **dict(zip(COLUMNS, listed, strict=False)),
+        "restored": [place for place, task_id in enumerate(ids) if known.get(task_id) in found["restored"]],
+        "errors": found["errors"],
+    }
+
+
+def prune(desk: Desk, storage: Storage, keep: int, mine: Mapping[str, Any]) -> None:
+    """Remove all but the newest *keep* runs; one that may still be on stays, up to *keep* more of those."""
+    prefix = common_prefix(desk)
+    keys = [key for key in storage.list_keys(prefix=prefix) if not key.endswith((TASKS, CANCEL))]
+    if len(keys) <= keep:
+        return
+    found = {key: context.storage for key, context in desk._find(keys).items()}
+    rows = [(key, value) for key, value in found.items() if is_summary(value) and value["family"] == desk.family]
+    rows.sort(key=lambda row: str(row[1].get("started_at")), reverse=True)
+    open_runs = 0
+    for key, value in rows[keep:]:
+        same = value.get("workflow_id") == mine.get("workflow_id") and mine["sessions"][-1]["led"]
+        if value.get("status") == WorkflowStatus.IN_PROGRESS and not same and open_runs < keep:
+            open_runs += 1
+            continue
+        for name in (value["run_id"] + TASKS, value["run_id"] + CANCEL):
+            desk.once(storage.delete, desk.place(name))
+        desk.once(storage.delete, key)
+
+
+def is_summary(value: Any) -> bool:
+    """Whether a record is the summary of a run."""
+    return isinstance(value, dict) and value.get("dotflow") == "run"
+
+
+def common_prefix(desk: Desk) -> str:
+    """Return how the keys of the records of one workflow begin, whatever keys the storage makes."""
+    return shared([desk.place("0" * 32), desk.place("f" * 32)])
+
+
+def shared(keys: Sequence[str]) -> str:
+    """Return the characters that two keys begin with."""
+    pairs = enumerate(zip(*keys, strict=False))
+    return keys[0][: next((place for place, (one, other) in pairs if one != other), min(map(len, keys)))]
+
+
+def _attempts(task: Task) -> int:
+    if task.status is TypeStatus.NOT_STARTED or task.restored:
+        return 0
+    return task.retry_count + (task.status is not TypeStatus.RETRY)
+
+
+def _error(error: TaskError, session: int, whole: bool) -> dict[str, Any]:
+    text = mask(error.traceback) if whole else ""
+    return {
+        "attempt": error.attempt,
+        "session": session,
+        "exception": error.exception,
+        "message": _plain(mask(error.message)[:LONGEST_TEXT]),
+        "traceback": _plain(text[-LONGEST_TEXT:]),
+    }
+
+
+def _plain(text: str) -> str:
+    """Return *text* without lone surrogates, which not every storage takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
