@@ -54,6 +54,7 @@ LAYERS = {
     "dotflow.core.ticking": ROOT,
     "dotflow.core.workflow": ROOT,
     "dotflow.core.dotflow": ROOT,
+    "dotflow.core.preview": ROOT,
     "dotflow.history": ROOT,
     "dotflow.cli": EDGES,
     "dotflow.main": EDGES,

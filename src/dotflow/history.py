@@ -30,7 +30,7 @@ from dotflow.core.identity import alive
 from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, is_summary, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
-__all__ = ["Attempt", "Run", "Runs", "Session", "TaskRun"]
+__all__ = ["Attempt", "Driver", "Run", "Runs", "Session", "TaskRun"]
 
 SHORT = 8  # characters of a run id that people are shown
 
@@ -141,6 +141,18 @@ class Run(NamedTuple):
         return sum(max(0.0, (end - each.started_at).total_seconds()) for each, end in pairs if end)
 
 
+class Driver(NamedTuple):
+    """A process of this machine that drives a run.
+
+    Attributes:
+        pid: Its id.
+        listens: Whether it ends the run in order, and does nothing else, when it gets SIGINT.
+    """
+
+    pid: int
+    listens: bool
+
+
 class Runs:
     """The runs in a storage.
 
@@ -242,10 +254,14 @@ class Runs:
         desk.write([desk.item(run.run_id + CANCEL, {"session": number, "asked_at": datetime.now(UTC).isoformat()})])
         return run
 
-    def process_of(self, run: Run) -> int | None:
-        """Return the id of the process that drives *run* if it is one of this machine that ends in order on SIGINT."""
+    def resumable(self, run: Run) -> bool:
+        """Whether the results of *run* are still there, for ``start(resume=True)`` to take up."""
+        return bool(_record(Checkpoint(self._storage, self._codec, run.workflow_id), run.run_id))
+
+    def driver(self, run: Run) -> Driver | None:
+        """Return the process that drives *run*, if it can be seen from here: it lives, on this machine."""
         last = self._summary(run.run_id)["sessions"][-1]
-        return int(last["pid"]) if last.get("listens") and alive(last) else None
+        return Driver(int(last["pid"]), bool(last.get("listens"))) if alive(last) else None
 
     # -- inside -------------------------------------------------------------------------------------------
 

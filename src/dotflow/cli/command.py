@@ -12,6 +12,7 @@ import click
 
 from dotflow import __description__, __version__
 from dotflow.cli.choice import MODES, STORAGES, Known, StorageName, nearest
+from dotflow.cli.history import add_to as add_history
 from dotflow.cli.notify import SERVICES
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
 
@@ -165,3 +166,4 @@ def _schedule() -> click.Group:
 
 
 commands.add_command(_schedule())
+add_history(commands, target_options, guarded)

@@ -20,14 +20,15 @@ from dotflow.core.types import WorkflowStatus
 from dotflow.core.workflow import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from dotflow.abc.scheduler import Scheduler
     from dotflow.core.workflow import Manager
 
 
-def run_once(wish: Wish, **options: Any) -> int:
-    """Run a workflow; return the exit code."""
+def run_once(wish: Wish, *, check: Callable[[Target], None] | None = None, **options: Any) -> int:
+    """Run a workflow; return the exit code. *check* may refuse it once it is made."""
     view = make_view()
     resume = ""
 
@@ -39,6 +40,8 @@ def run_once(wish: Wish, **options: Any) -> int:
     with Interruption(view.say, farewell) as signals:
         try:
             target = build(wish)
+            if check is not None:
+                check(target)
             resume = resume_command(target, sys.argv[1:])
             listen()
             manager = drive(target, signals, view, resume=wish.resume, origin=origin(wish, listens=True), **options)

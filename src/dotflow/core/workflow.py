@@ -301,7 +301,7 @@ class Manager:
 
     def _input(self) -> str:
         given = self._options.fingerprint
-        return given if given is not None else _fingerprint(self.tasks)
+        return given if given is not None else fingerprint(self.tasks)
 
     def _input_changed(self, record: dict[str, Any]) -> bool:
         """Whether the results of the run to be resumed were made from another input, and must go."""
@@ -467,7 +467,8 @@ def failed_before_start(
     return manager
 
 
-def _fingerprint(tasks: Sequence[Task]) -> str:
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """Return what tells these initial contexts from others."""
     import hashlib
     import json
 
