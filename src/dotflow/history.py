@@ -266,7 +266,7 @@ class Runs:
     # -- inside -------------------------------------------------------------------------------------------
 
     def _keys(self) -> Iterable[str]:
-        prefix = shared([Desk(self._storage, self._codec, each).place("0" * 32) for each in "af"])
+        prefix = shared([Desk(self._storage, self._codec, each).place(each * 32) for each in "0f"])
         found = self._all._call(self._storage.list_keys, None, prefix=prefix)
         return (key for key in found if not key.endswith((TASKS, CANCEL)))
 
@@ -292,15 +292,17 @@ class Runs:
 
     def _judged(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Return *summary*; if it says that the run is on, and its process is gone, that it was interrupted."""
-        if summary["status"] != WorkflowStatus.IN_PROGRESS or not self._is_gone(summary):
+        if summary["status"] != WorkflowStatus.IN_PROGRESS:
             return summary
+        if not self._is_gone(summary):
+            return {**summary, "done": max(summary["done"], self._saved(summary))}
         now = self._desk(summary).read(summary["run_id"])  # it may have ended since it was read
         if now.get("status") != WorkflowStatus.IN_PROGRESS or now["sessions"] != summary["sessions"]:
             return now or summary
-        store = Checkpoint(self._storage, self._codec, summary["workflow_id"])
-        return interrupted(now, max(now["done"], self._saved(store, now)))
+        return interrupted(now, max(now["done"], self._saved(now)))
 
-    def _saved(self, store: Checkpoint, summary: Mapping[str, Any]) -> int:
+    def _saved(self, summary: Mapping[str, Any]) -> int:
+        store = Checkpoint(self._storage, self._codec, summary["workflow_id"])
         record = _record(store, summary["run_id"])
         return len(store.times_of(record["tasks"])) if record else 0
 

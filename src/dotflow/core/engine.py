@@ -78,6 +78,8 @@ def cycle(
     now, cancel_at = clock(), None
     while True:
         items: list[Item] = []
+        if watch is not None and now >= watch.due and (asked := (yield watch.look)) is not None:
+            report(asked)
         while not inbox.filled() and (order := step(now)) is not None:
             if starts and order.number == 1:
                 tell(TaskStarted(run.tasks[order.position]))
@@ -108,8 +110,6 @@ def cycle(
                 pause = max(0.0, watch.due - now) if pause is None else min(pause, max(0.0, watch.due - now))
             items = yield pause
             now = clock()
-        if watch is not None and now >= watch.due and (asked := (yield watch.look)) is not None:
-            items.append(asked)
         to_save: list[Outcome] = []
         for item in items:  # before any outcome: one that was interrupted was so because of it
             if isinstance(item, Stop):

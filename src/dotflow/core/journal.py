@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FAMILY = "_dotflow_history:"
 TASKS, CANCEL = ".tasks", ".cancel"
 LOOK_EVERY = 1.0  # seconds between two looks at whether somebody asked to cancel the run
+LOOK_SHARE = 20  # times as long as the last look took, if that is longer: a slow storage costs a run 5 % at most
 PRUNE_EVERY = 16  # runs of a process
 ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
 SESSIONS_KEPT = 20
@@ -173,8 +174,9 @@ class Journal:
     def prune(self) -> None:
         """Remove the oldest runs, now and then."""
         global _ended
+        due = _ended % PRUNE_EVERY == 0
         _ended += 1
-        if _ended % PRUNE_EVERY == 1 and self._storage.can("delete"):
+        if due and self._storage.can("delete"):
             prune(self._desk, self._storage, self._keep, self._record)
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
@@ -210,6 +212,7 @@ class Watch:
 
     def look(self) -> Stop | None:
         """Return the request to stop, if there is one; note what failed attempts there were."""
+        began = time.monotonic()
         try:
             if self.failed:
                 self.failed = False
@@ -218,7 +221,8 @@ class Watch:
         except DotflowError as error:
             self._fault("run record", "look", error)
             asked = False
-        self.due = time.monotonic() + LOOK_EVERY
+        ended = time.monotonic()
+        self.due = ended + max(LOOK_EVERY, (ended - began) * LOOK_SHARE)
         return Stop(WorkflowStatus.CANCELLED) if asked else None
 
 

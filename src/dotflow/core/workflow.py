@@ -123,6 +123,11 @@ class Manager:
         return datetime.fromtimestamp(self._made, UTC)
 
     @property
+    def run_id(self) -> str:
+        """The id of the run in ``dotflow.history``: 32 hexadecimal digits that a resume keeps; empty if none began."""
+        return "" if self._problem is not None else self._run.run_id
+
+    @property
     def status(self) -> WorkflowStatus:
         """Where the run stands."""
         return self._status
