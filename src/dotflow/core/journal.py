@@ -112,6 +112,7 @@ class Journal:
 
     def __init__(self, storage: Storage, codec: Codec, family: str, keep: int) -> None:
         self._desk, self._storage, self._keep = Desk(storage, codec, family), storage, keep
+        self._codec = codec
         self._record: dict[str, Any] = {}
         self._total, self._resumed = 0, False
 
@@ -121,6 +122,8 @@ class Journal:
         if sessions and sessions[-1]["status"] == WorkflowStatus.IN_PROGRESS:
             sessions[-1]["status"] = WorkflowStatus.INTERRUPTED.value
         origin = origin if origin is not None else program_origin()
+        if record.setdefault("family", self._desk.family) != self._desk.family:  # it was begun under a random id
+            self._desk = Desk(self._storage, self._codec, record["family"])
         sessions.append(
             {
                 **identity(),
@@ -229,10 +232,10 @@ class Watch:
 def summary_item(desk: Desk, record: Mapping[str, Any]) -> tuple[str, Context]:
     """Return the summary of a run record."""
     kept = {name: value for name, value in record.items() if name not in ("tasks", "input")}
-    return desk.item(record["run_id"], {"dotflow": "run", "family": desk.family, "total": len(record["tasks"]), **kept})
+    return desk.item(record["run_id"], {"dotflow": "run", "total": len(record["tasks"]), **kept})
 
 
-def settle(desk: Desk, store: Checkpoint) -> None:
+def settle(storage: Storage, codec: Codec, store: Checkpoint) -> None:
     """Put on record what a run of this workflow id left that never ended, before its results are cleared."""
     try:
         record = store.read_record(RECORD)
@@ -240,6 +243,7 @@ def settle(desk: Desk, store: Checkpoint) -> None:
         return  # it is about to be cleared, which is what its error would ask for
     if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS or "sessions" not in record:
         return
+    desk = Desk(storage, codec, record["family"])
     times = store.times_of(record["tasks"])
     name = record["run_id"] + TASKS
     found = desk.read(name) or {**{column: [] for column in COLUMNS}, "errors": {}}

@@ -75,7 +75,7 @@ def preview(workflow: DotFlow, mode: str, on_input_change: str = TypeInputChange
     before = record.get("input") or store.read_record(FINGERPRINT)
     changed = before is not None and before != fingerprint(tasks)
     reset = changed and on_input_change == TypeInputChange.RESET
-    past = {} if reset or "sessions" not in record else _past(Desk(storage, codec, str(workflow.workflow_id)), record)
+    past = {} if reset or "sessions" not in record else _past(Desk(storage, codec, record["family"]), record)
     why = "the input has changed, so everything runs again" if reset else "no result is saved"
     if not record and not saved:
         why = "there is no earlier run of this workflow id"

@@ -268,7 +268,7 @@ class Manager:
         family = str(workflow.workflow_id) if workflow.named else ""
         storage = workflow.config.storage  # not the fenced one of a tick: that fences results
         if settle:
-            journal.settle(journal.Desk(storage, config.codec, family), self._store)
+            journal.settle(storage, config.codec, self._store)
         return journal.Journal(storage, config.codec, family, config.keep_runs)
 
     def _begin_record(self, done: int) -> None:
