@@ -299,6 +299,20 @@ def test_only_the_newest_runs_are_kept(storage: StorageSQLite, monkeypatch: pyte
     assert len(list(storage.list_keys(journal.FAMILY))) == 2 * len(kept)
 
 
+def test_run_of_a_random_id_stays_one_run_when_it_is_resumed_by_name(storage: StorageSQLite) -> None:
+    """Its history stays where it began, among those of random ids."""
+    workflow = flow(storage, one, fails, workflow_id=None)
+    begun = workflow.start()
+
+    resumed = flow(storage, one, fails, workflow_id=str(workflow.workflow_id)).start(resume=True)
+    fresh = flow(storage, one, workflow_id=str(workflow.workflow_id)).start()
+
+    assert begun.run_id == resumed.run_id != fresh.run_id
+    assert [(run.run_id, len(run.sessions)) for run in Runs(storage).list()] == [(fresh.run_id, 1), (begun.run_id, 2)]
+    errors = [each for task in Runs(storage).tasks(Runs(storage).get(begun.run_id)) for each in task.errors]
+    assert [(each.attempt, each.session) for each in errors] == [(1, 1), (1, 2)]
+
+
 def test_no_history_is_kept_if_none_is_wanted(storage: StorageSQLite) -> None:
     """``keep_runs=0``; a number that is none is refused."""
     flow(storage, one, keep_runs=0).start()

@@ -11,7 +11,7 @@ from dotflow.cli.choice import Known, StorageName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LEVELS = ("debug", "info", "warning", "error")
 PLACE: tuple[Callable[..., Any], ...] = (
     click.option("-o", "--storage", type=StorageName(), help="Where to look; see below."),
     click.option("-p", "--path", metavar="PATH", help="Where that storage is."),
@@ -30,7 +30,7 @@ class AnyCase(Known):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return *value* as it is in the table."""
-        return super().convert(str(value).upper(), param, ctx)
+        return super().convert(str(value).lower(), param, ctx)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,7 +152,7 @@ def _add_logs(group: click.Group) -> None:
     @click.option("-f", "--follow", is_flag=True, help="Wait for more lines, until Ctrl-C.")
     @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Only the last N records.")
     @click.option(
-        "--level", type=AnyCase("level", LEVELS), default="DEBUG", help="Only records of that level or above."
+        "--level", type=AnyCase("level", LEVELS), default="debug", help="Only records of that level or above."
     )
     @click.option("--task", metavar="ID", help="Only records of this task.")
     @click.option("--workflow", metavar="ID", help="Only records of this workflow id.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -48,7 +48,8 @@ class Wanted(NamedTuple):
 
     def takes(self, record: Record) -> bool:
         """Whether *record* is one of them."""
-        if record.level in LEVELS and LEVELS.index(record.level) < LEVELS.index(self.level):
+        level = record.level.lower()
+        if level in LEVELS and LEVELS.index(level) < LEVELS.index(self.level):
             return False
         if self.task is not None and record.task_id != self.task:
             return False
@@ -91,20 +92,23 @@ def read_logs(
             "reads another one"
         )
     wanted = Wanted(level, task, workflow, None if run is None else find_runs(storage, path).get(run))
-    tail = Tail(file)
-    found = (record for record in records(tail.present()) if wanted.takes(record))
-    for record in found if lines is None else deque(found, maxlen=lines):
-        show(record, as_json)
-    sys.stdout.flush()
-    if follow:
-        for record in records(tail.coming()):
-            if wanted.takes(record):
-                show(record, as_json)
-                sys.stdout.flush()
+    with contextlib.closing(Tail(file)) as tail:
+        pour(tail, wanted, lines, follow=follow, as_json=as_json)
     return 0
 
 
-def show(record: Record, as_json: bool) -> None:
+def pour(tail: Tail, wanted: Wanted, lines: int | None, *, follow: bool, as_json: bool) -> None:
+    """Write the records that are wanted: the last *lines* of those that are there, and with *follow* those to come."""
+    found = (record for record in records(tail.present()) if wanted.takes(record))
+    for record in found if lines is None else deque(found, maxlen=lines):
+        show(record, as_json, flush=follow)
+    if follow:
+        for record in records(tail.coming()):
+            if wanted.takes(record):
+                show(record, as_json, flush=True)
+
+
+def show(record: Record, as_json: bool, *, flush: bool) -> None:
     """Write one record."""
     if as_json:
         fields = {
@@ -114,9 +118,9 @@ def show(record: Record, as_json: bool) -> None:
             "task_id": record.task_id or None,
             "text": record.text,
         }
-        print_line(json.dumps(fields))
+        print_line(json.dumps(fields), flush=flush)
     else:
-        print_line(escape(record.text))
+        print_line(escape(record.text), flush=flush)
 
 
 class Tail:
@@ -154,6 +158,11 @@ class Tail:
             else:
                 time.sleep(PAUSE)
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
     def _lines(self) -> Iterator[str]:
         for chunk in self._file:
             self._rest += chunk
@@ -162,8 +171,7 @@ class Tail:
                 yield line.decode(errors="replace")
 
     def _open(self) -> bool:
-        if self._file is not None:
-            self._file.close()
+        self.close()
         self._rest = b""
         try:
             self._file = open(self._path, "rb")  # noqa: SIM115  # it stays open

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotflow.cli.choice import STORAGES, make_storage
+from dotflow.cli.view import silence
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.history import Runs
 
@@ -116,11 +117,20 @@ def write_json(value: Any) -> None:
     print_line(json.dumps(value, indent=2))
 
 
-def print_line(line: str = "") -> None:
-    """Write a line to standard output; ``BrokenPipeError`` tells that nobody reads any more."""
+def print_line(line: str = "", *, flush: bool = False) -> None:
+    """Write a line to standard output; where nobody reads any more, end the command in silence."""
+    import click
+
+    if sys.stdout is None:
+        return
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    if sys.stdout is not None:
+    try:
         sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        if flush:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        raise click.exceptions.Exit(0) from None
 
 
 def width() -> int | None:
