@@ -27,7 +27,7 @@ from dotflow.core.codec import Codec
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound, WorkflowBusy
 from dotflow.core.identity import alive
-from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, is_summary, shared, unfinished
+from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, is_part, is_summary, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 __all__ = ["Attempt", "Driver", "Run", "Runs", "Session", "TaskRun"]
@@ -268,7 +268,7 @@ class Runs:
     def _keys(self) -> Iterable[str]:
         prefix = shared([Desk(self._storage, self._codec, each).place(each * 32) for each in "0f"])
         found = self._all._call(self._storage.list_keys, None, prefix=prefix)
-        return (key for key in found if not key.endswith((TASKS, CANCEL)))
+        return (key for key in found if not is_part(key))
 
     def _summaries(self, keys: Iterable[str]) -> Sequence[dict[str, Any]]:
         found: Mapping[str, Context] = self._all._find(list(keys))

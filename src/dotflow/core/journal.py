@@ -8,6 +8,7 @@ only after an attempt failed; and a request to cancel it, written by somebody el
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FAMILY = "_dotflow_history:"
 TASKS, CANCEL = ".tasks", ".cancel"
+PART = re.compile(r"[0-9a-f]{32}\.(tasks|cancel)")
 LOOK_EVERY = 1.0  # seconds between two looks at whether somebody asked to cancel the run
 LOOK_SHARE = 20  # times as long as the last look took, if that is longer: a slow storage costs a run 5 % at most
 PRUNE_EVERY = 16  # runs of a process
@@ -88,11 +90,11 @@ class Desk(Checkpoint):
 
     def place(self, name: str) -> str:
         """Return the key of the record of that name."""
-        return self.key(self._pseudo(name))
+        return self.key(self._pseudo(f"_{name}"))  # what begins like that is no task's
 
     def item(self, name: str, value: dict[str, Any]) -> tuple[str, Context]:
         """Return a record as something that ``write`` takes."""
-        return self.place(name), make_context(value, name, self._workflow_id, time.time())
+        return self.place(name), make_context(value, f"_{name}", self._workflow_id, time.time())
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a record, an empty one if it is not there."""
@@ -330,7 +332,7 @@ def unfinished(
 def prune(desk: Desk, storage: Storage, keep: int, mine: Mapping[str, Any]) -> None:
     """Remove all but the newest *keep* runs; one that may still be on stays, up to *keep* more of those."""
     prefix = common_prefix(desk)
-    keys = [key for key in storage.list_keys(prefix=prefix) if not key.endswith((TASKS, CANCEL))]
+    keys = [key for key in storage.list_keys(prefix=prefix) if not is_part(key)]
     if len(keys) <= keep:
         return
     found = {key: context.storage for key, context in desk._find(keys).items()}
@@ -345,6 +347,11 @@ def prune(desk: Desk, storage: Storage, keep: int, mine: Mapping[str, Any]) -> N
         for name in (value["run_id"] + TASKS, value["run_id"] + CANCEL):
             desk.once(storage.delete, desk.place(name))
         desk.once(storage.delete, key)
+
+
+def is_part(key: str) -> bool:
+    """Whether a key looks like that of a record beside a summary."""
+    return PART.search(key) is not None
 
 
 def is_summary(value: Any) -> bool:
