@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 from dotflow.abc.storage import Storage
 from dotflow.core.checkpoint import RECORD, Checkpoint
 from dotflow.core.codec import Codec
-from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound, WorkflowBusy
 from dotflow.core.identity import alive
-from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, is_part, is_summary, shared, unfinished
+from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 __all__ = ["Attempt", "Driver", "Run", "Runs", "Session", "TaskRun"]
@@ -199,7 +198,7 @@ class Runs:
         wanted = None if status is None else _status(status)
         if since is not None and since.tzinfo is None:
             raise ConfigurationError(f"since={since!r} needs a time zone: it is compared with times in UTC")
-        matching = (each for each in self._summaries(self._keys()) if _matches(each, workflow, since))
+        matching = (each for each in self._all.summaries(self._keys()) if _matches(each, workflow, since))
         found = sorted(matching, key=lambda each: str(each["started_at"]), reverse=True)
         runs: list[Run] = []
         for each in found:
@@ -267,25 +266,19 @@ class Runs:
 
     def _keys(self) -> Iterable[str]:
         prefix = shared([Desk(self._storage, self._codec, each).place(each * 32) for each in "0f"])
-        found = self._all._call(self._storage.list_keys, None, prefix=prefix)
-        return (key for key in found if not is_part(key))
-
-    def _summaries(self, keys: Iterable[str]) -> Sequence[dict[str, Any]]:
-        found: Mapping[str, Context] = self._all._find(list(keys))
-        values = [found[key].storage for key in found]
-        return [each for each in values if is_summary(each)]
+        return self._all.keys(prefix)
 
     def _summary(self, run_id: str) -> dict[str, Any]:
         given = str(run_id).strip().lower()
         keys = list(self._keys())
         likely = [key for key in keys if given in key] if given else []
-        found = [each for each in self._summaries(likely or keys) if given and each["run_id"].startswith(given)]
+        found = [each for each in self._all.summaries(likely or keys) if given and each["run_id"].startswith(given)]
         if len(found) == 1:
             return found[0]
         if found:
             ids = [each["run_id"] for each in found]
             raise RunNotFound(run_id, f"there are several that begin like that: {_some(ids, _distinct(ids))}")
-        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in self._summaries(keys)]))
+        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in self._all.summaries(keys)]))
 
     def _desk(self, summary: Mapping[str, Any]) -> Desk:
         return Desk(self._storage, self._codec, summary["family"])

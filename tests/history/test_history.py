@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,6 +39,17 @@ def one() -> int:
 @action
 def fails() -> None:
     raise ValueError("no " + "x" * 10_000)
+
+
+@action
+async def sleeps() -> None:
+    await asyncio.sleep(600)
+
+
+@action
+def naps(initial_context: Context) -> None:
+    Path(initial_context.storage).touch()
+    time.sleep(600)
 
 
 class Case:
@@ -189,6 +202,34 @@ def test_request_to_cancel_ends_the_run_between_two_steps(case: Case) -> None:
     assert [(each.run_id, each.status) for each in case.list()] == [(run.run_id, "Completed")]
     with pytest.raises(ConfigurationError, match="does not run: it is completed"):
         case.runs.request_cancel(run.run_id)
+
+
+@pytest.mark.parametrize("way", ["start", "start_async", "parallel"])
+def test_request_to_cancel_stops_what_can_be_stopped(tmp_path: Path, way: str) -> None:
+    """A coroutine and a step in a worker end at once, and not when they would."""
+    url = f"sqlite:///{tmp_path}/flow.db"
+
+    def ask() -> None:
+        runs = Runs(storage_from(url))
+        run = eventually(lambda: [each for each in runs.list(status="in progress") if started()])[0]
+        runs.request_cancel(run.run_id)
+
+    def started() -> bool:
+        return way != "parallel" or (tmp_path / "flow.db-asleep").exists()
+
+    workflow = DotFlow(Config.from_url(url), workflow_id="w")
+    workflow.task.add(naps if way == "parallel" else sleeps, initial_context=f"{tmp_path}/flow.db-asleep")
+    asking = threading.Thread(target=ask)
+    asking.start()
+    if way == "start_async":
+        manager = asyncio.run(workflow.start_async())
+    else:
+        manager = workflow.start(mode="parallel" if way == "parallel" else "sequential")
+    asking.join()
+
+    assert manager.status == "Cancelled"
+    assert manager.tasks[0].status == "Paused"
+    assert Runs(storage_from(url)).list()[0].status == "Cancelled"
 
 
 # -- in one process ------------------------------------------------------------------------------------------

@@ -42,6 +42,11 @@ class Checkpoint:
         self.blocks = not storage.keeps_objects
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
 
+    @property
+    def storage(self) -> Storage:
+        """Where the results are."""
+        return self._storage
+
     def lead(self, wait: float) -> Callable[[], None] | None:
         """Become the leader of the workflow where the storage can arrange that; return what gives it up."""
         if not self._storage.can("lock"):

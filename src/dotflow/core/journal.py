@@ -23,7 +23,7 @@ from dotflow.core.redact import mask
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dotflow.abc.storage import Storage
     from dotflow.core.codec import Codec
@@ -68,7 +68,7 @@ class Origin(NamedTuple):
     def as_record(self) -> dict[str, Any]:
         """Return what is kept of it: nothing that the redactor would change."""
         found = {name: value for name, value in self._asdict().items() if value and name != "listens"}
-        return {name: value for name, value in found.items() if mask(value) == value}
+        return {name: _plain(value) for name, value in found.items() if mask(value) == value}
 
 
 def program_origin() -> Origin:
@@ -96,6 +96,22 @@ class Desk(Checkpoint):
         """Return a record as something that ``write`` takes."""
         return self.place(name), make_context(value, f"_{name}", self._workflow_id, time.time())
 
+    def summaries(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the summaries among the records of those keys."""
+        found = self._find([key for key in keys if not PART.search(key)])
+        values = [context.storage for context in found.values()]
+        return [each for each in values if isinstance(each, dict) and each.get("dotflow") == "run"]
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """Return the keys that begin with *prefix*."""
+        found: Iterable[str] = self._call(self._storage.list_keys, None, prefix=prefix)
+        return found
+
+    def drop(self, run_id: str) -> None:
+        """Remove the records of a run, its summary last; try once."""
+        for name in (run_id + TASKS, run_id + CANCEL, run_id):
+            self.once(self._storage.delete, self.place(name))
+
     def read(self, name: str) -> dict[str, Any]:
         """Return a record, an empty one if it is not there."""
         found = self._get(self.place(name))
@@ -118,7 +134,7 @@ class Journal:
         self._record: dict[str, Any] = {}
         self._total, self._resumed = 0, False
 
-    def begin(self, record: dict[str, Any], origin: Origin | None, *, led: bool, done: int, **known: Any) -> None:
+    def begin(self, record: dict[str, Any], origin: Origin | None, *, led: bool, **known: Any) -> None:
         """Note in *record* that this process has taken up the run, and what else is *known* of it."""
         sessions = [dict(each) for each in record.get("sessions", ())]
         if sessions and sessions[-1]["status"] == WorkflowStatus.IN_PROGRESS:
@@ -137,7 +153,8 @@ class Journal:
                 "listens": origin.listens,
             }
         )
-        record.update(known, sessions=sessions[-SESSIONS_KEPT:], origin=origin.as_record(), done=done)
+        known = {name: _plain(value) if isinstance(value, str) else value for name, value in known.items()}
+        record.update(known, sessions=sessions[-SESSIONS_KEPT:], origin=origin.as_record())
         self._record, self._resumed = record, len(sessions) > 1
 
     @property
@@ -157,13 +174,12 @@ class Journal:
         record["done"] = sum(task.status is TypeStatus.COMPLETED for task in tasks)
         return [self._details(tasks, store), self.summary()]
 
-    def write(self, items: Sequence[tuple[str, Context]]) -> None:
-        """Write records."""
-        self._desk.write(items)
-
-    def writes_to(self, storage: Storage) -> bool:
-        """Whether records are kept there."""
-        return storage is self._storage
+    def write(self, store: Checkpoint, record: dict[str, Any], items: list[tuple[str, Context]]) -> None:
+        """Write the record beside the results, and *items* before it: in one go if they are kept together."""
+        if store.storage is not self._storage:
+            self._desk.write(items)
+            items = []
+        store.write_record(RECORD, record, items)
 
     def snapshot(self, tasks: Sequence[Task], store: Checkpoint) -> None:
         """Write what is known of the tasks while the run goes on; try once."""
@@ -182,7 +198,7 @@ class Journal:
         due = _ended % PRUNE_EVERY == 0
         _ended += 1
         if due and self._storage.can("delete"):
-            prune(self._desk, self._storage, self._keep, self._record)
+            prune(self._desk, self._keep, self._record)
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
         name = self._record["run_id"] + TASKS
@@ -192,6 +208,17 @@ class Journal:
             restored = [task for task in tasks if task.restored]
             found = merged(found, before, {} if before else store.times_of([task.task_id for task in restored]))
         return self._desk.item(name, {"dotflow": "tasks", "run_id": self._record["run_id"], **found})
+
+
+def open_journal(workflow: Any, store: Checkpoint, *, settle: bool) -> Journal | None:
+    """Return what keeps the history of a run of *workflow*; with *settle*, put on record what an earlier one left."""
+    config = workflow.config
+    if not config.keep_runs:
+        return None
+    storage = config.storage  # not the fenced one of a tick: that fences results
+    if settle:
+        settle_last(storage, config.codec, store)
+    return Journal(storage, config.codec, str(workflow.workflow_id) if workflow.named else "", config.keep_runs)
 
 
 class Watch:
@@ -237,7 +264,7 @@ def summary_item(desk: Desk, record: Mapping[str, Any]) -> tuple[str, Context]:
     return desk.item(record["run_id"], {"dotflow": "run", "total": len(record["tasks"]), **kept})
 
 
-def settle(storage: Storage, codec: Codec, store: Checkpoint) -> None:
+def settle_last(storage: Storage, codec: Codec, store: Checkpoint) -> None:
     """Put on record what a run of this workflow id left that never ended, before its results are cleared."""
     try:
         record = store.read_record(RECORD)
@@ -329,34 +356,17 @@ def unfinished(
     }
 
 
-def prune(desk: Desk, storage: Storage, keep: int, mine: Mapping[str, Any]) -> None:
+def prune(desk: Desk, keep: int, mine: Mapping[str, Any]) -> None:
     """Remove all but the newest *keep* runs; one that may still be on stays, up to *keep* more of those."""
-    prefix = common_prefix(desk)
-    keys = [key for key in storage.list_keys(prefix=prefix) if not is_part(key)]
-    if len(keys) <= keep:
-        return
-    found = {key: context.storage for key, context in desk._find(keys).items()}
-    rows = [(key, value) for key, value in found.items() if is_summary(value) and value["family"] == desk.family]
-    rows.sort(key=lambda row: str(row[1].get("started_at")), reverse=True)
+    found = [each for each in desk.summaries(desk.keys(common_prefix(desk))) if each["family"] == desk.family]
+    found.sort(key=lambda each: str(each["started_at"]), reverse=True)
     open_runs = 0
-    for key, value in rows[keep:]:
-        same = value.get("workflow_id") == mine.get("workflow_id") and mine["sessions"][-1]["led"]
-        if value.get("status") == WorkflowStatus.IN_PROGRESS and not same and open_runs < keep:
+    for each in found[keep:]:
+        over = each["workflow_id"] == mine["workflow_id"] and mine["sessions"][-1]["led"]  # this one leads now
+        if each["status"] == WorkflowStatus.IN_PROGRESS and not over and open_runs < keep:
             open_runs += 1
-            continue
-        for name in (value["run_id"] + TASKS, value["run_id"] + CANCEL):
-            desk.once(storage.delete, desk.place(name))
-        desk.once(storage.delete, key)
-
-
-def is_part(key: str) -> bool:
-    """Whether a key looks like that of a record beside a summary."""
-    return PART.search(key) is not None
-
-
-def is_summary(value: Any) -> bool:
-    """Whether a record is the summary of a run."""
-    return isinstance(value, dict) and value.get("dotflow") == "run"
+        else:
+            desk.drop(each["run_id"])
 
 
 def common_prefix(desk: Desk) -> str:
@@ -388,8 +398,8 @@ def _error(error: TaskError, session: int, whole: bool) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return *text* without lone surrogates, which not every storage takes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return *text* without what not every storage takes: lone surrogates and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _now() -> str:

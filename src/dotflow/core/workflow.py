@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dotflow.core.config import Config
-    from dotflow.core.context import Context
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
@@ -234,7 +233,11 @@ class Manager:
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
-        self._journal = self._make_journal(settle=not untouched and not options.resume)
+        if store.keeps_records and self._workflow is not None:
+            from dotflow.core.journal import open_journal
+
+            settle = not untouched and not options.resume
+            self._journal = open_journal(self._workflow, store, settle=settle)
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
             if self._input_changed(record):
@@ -258,42 +261,16 @@ class Manager:
             store.write_record(FINGERPRINT, self._input())
         return found, str(record.get("run_id") or _new_id())
 
-    def _make_journal(self, *, settle: bool) -> Journal | None:
-        """Return what keeps the history of the run, where the storage can; *settle* an earlier one that was killed."""
-        config, workflow = self._config, self._workflow
-        if workflow is None or not config.keep_runs or not self._store.keeps_records:
-            return None
-        from dotflow.core import journal
-
-        family = str(workflow.workflow_id) if workflow.named else ""
-        storage = workflow.config.storage  # not the fenced one of a tick: that fences results
-        if settle:
-            journal.settle(storage, config.codec, self._store)
-        return journal.Journal(storage, config.codec, family, config.keep_runs)
-
     def _begin_record(self, done: int) -> None:
         assert self._record is not None
-        journal, tick = self._journal, self._options.scheduled_for
-        if journal is None:
+        if self._journal is None:
             self._store.write_record(RECORD, self._record)
             return
-        journal.begin(
-            self._record,
-            self._options.origin,
-            led=self._release is not None,
-            done=done,
-            workflow_id=str(self.workflow_id),
-            name=self._workflow.task.workflow_name,
-            scheduled_for=None if tick is None else tick.isoformat(),
-        )
-        self._write_record(self._record, [journal.summary()])
-
-    def _write_record(self, record: dict[str, Any], items: list[tuple[str, Context]]) -> None:
-        """Write the record of the run, and *items* of its history before it."""
-        if self._journal is not None and not self._journal.writes_to(self._config.storage):
-            self._journal.write(items)
-            items = []
-        self._store.write_record(RECORD, record, items)
+        known = {"workflow_id": str(self.workflow_id), "name": self._workflow.task.workflow_name, "done": done}
+        tick = self._options.scheduled_for
+        known["scheduled_for"] = None if tick is None else tick.isoformat()
+        self._journal.begin(self._record, self._options.origin, led=self._release is not None, **known)
+        self._journal.write(self._store, self._record, [self._journal.summary()])
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -436,15 +413,15 @@ class Manager:
         """Put on record that the run ended; return what it counts as."""
         if self._record is None:
             return status
-        journal, items = self._journal, []
+        journal = self._journal
         try:
             if journal is not None and status is WorkflowStatus.INTERRUPTED and journal.cancelled():
                 status = self._run.status = WorkflowStatus.CANCELLED  # the signal came with a request
             record = {**self._record, "status": status.value, "finished_at": datetime.now(UTC).isoformat()}
-            if journal is not None:
-                items = journal.end(record, self.tasks, self._store)
-            self._write_record(record, items)
-            if journal is not None:
+            if journal is None:
+                self._store.write_record(RECORD, record)
+            else:
+                journal.write(self._store, record, journal.end(record, self.tasks, self._store))
                 journal.prune()
         except DotflowError as error:  # the results are saved; only the history lacks its last line
             self._tell.fault("run record", "WorkflowFinished", error)
