@@ -26,7 +26,7 @@ from dotflow.core.checkpoint import RECORD, Checkpoint
 from dotflow.core.codec import Codec
 from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound, WorkflowBusy
 from dotflow.core.identity import alive
-from dotflow.core.journal import CANCEL, COLUMNS, TASKS, Desk, interrupted, shared, unfinished
+from dotflow.core.journal import CANCEL, COLUMNS, MICRO, Desk, interrupted, nothing, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 __all__ = ["Attempt", "Driver", "Run", "Runs", "Session", "TaskRun"]
@@ -225,15 +225,15 @@ class Runs:
         """
         summary = self._summary(run.run_id)
         desk = self._desk(summary)
-        found = desk.read(run.run_id + TASKS)
+        found = desk.read_tasks(run.run_id)
         judged = self._judged(summary)
         if summary["status"] == WorkflowStatus.IN_PROGRESS:
             store = Checkpoint(self._storage, self._codec, summary["workflow_id"])
             if record := _record(store, run.run_id):
                 ended = judged["status"] != WorkflowStatus.IN_PROGRESS
                 times = store.times_of(record["tasks"])
-                found = unfinished(found or _nothing(), record["tasks"], times, ended=ended)
-        return _tasks(found or _nothing())
+                found = unfinished(found or nothing(), record["tasks"], times, ended=ended)
+        return _tasks(found or nothing())
 
     def request_cancel(self, run_id: str) -> Run:
         """Ask the process that drives a run to cancel it; return the run. Its leader looks every second.
@@ -361,6 +361,7 @@ def _tasks(found: Mapping[str, Any]) -> list[TaskRun]:
         start, end = began or None, began + duration if began and duration is not None else None
         if status == TypeStatus.COMPLETED and duration is None:  # only when it was saved is known
             start, end = None, began or None
+        took = None if duration is None else duration / MICRO
         errors = tuple(Attempt(**each) for each in found["errors"].get(task_id, ()))
         tasks.append(
             TaskRun(
@@ -368,18 +369,14 @@ def _tasks(found: Mapping[str, Any]) -> list[TaskRun]:
                 group,
                 TypeStatus(status),
                 attempts,
-                None if start is None else datetime.fromtimestamp(start, UTC),
-                None if end is None else datetime.fromtimestamp(end, UTC),
-                duration,
+                None if start is None else datetime.fromtimestamp(start / MICRO, UTC),
+                None if end is None else datetime.fromtimestamp(end / MICRO, UTC),
+                took,
                 place in restored,
                 errors,
             )
         )
     return tasks
-
-
-def _nothing() -> dict[str, Any]:
-    return {**{column: [] for column in COLUMNS}, "errors": {}}
 
 
 def _status(text: str) -> WorkflowStatus:

@@ -36,10 +36,14 @@ TASKS, CANCEL = ".tasks", ".cancel"
 PART = re.compile(r"[0-9a-f]{32}\.(tasks|cancel)")
 LOOK_EVERY = 1.0  # seconds between two looks at whether somebody asked to cancel the run
 LOOK_SHARE = 20  # times as long as the last look took, if that is longer: a slow storage costs a run 5 % at most
-PRUNE_EVERY = 16  # runs of a process
+PRUNE_EVERY, SLACK = 16, 4  # runs of a process; the share of those kept that may be too many: one in four
 ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
 SESSIONS_KEPT = 20
+CONSTANT = ("group", "status", "attempts")  # columns whose values are often all the same
 COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored")
+
+MICRO = 1_000_000
+NOT_STARTED, RETRY = TypeStatus.NOT_STARTED, TypeStatus.RETRY
 
 _ended = 0
 
@@ -111,6 +115,19 @@ class Desk(Checkpoint):
         """Remove the records of a run, its summary last; try once."""
         for name in (run_id + TASKS, run_id + CANCEL, run_id):
             self.once(self._storage.delete, self.place(name))
+
+    def tasks_item(self, run_id: str, found: Mapping[str, Any]) -> tuple[str, Context]:
+        """Return the tasks of a run as something that ``write`` takes; a column of equal values takes one place."""
+        packed = {column: _packed(found[column]) for column in CONSTANT}
+        return self.item(run_id + TASKS, {"dotflow": "tasks", "run_id": run_id, **found, **packed})
+
+    def read_tasks(self, run_id: str) -> dict[str, Any]:
+        """Return what is on record of the tasks of a run, as ``columns`` gives it; an empty one if nothing is."""
+        found = self.read(run_id + TASKS)
+        if not found:
+            return {}
+        size = len(found["id"])
+        return {**found, **{column: (found[column] * size)[:size] for column in CONSTANT}}
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a record, an empty one if it is not there."""
@@ -201,13 +218,13 @@ class Journal:
             prune(self._desk, self._keep, self._record)
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
-        name = self._record["run_id"] + TASKS
-        before = self._desk.read(name) if self._resumed else {}
+        run_id = self._record["run_id"]
+        before = self._desk.read_tasks(run_id) if self._resumed else {}
         found = columns(tasks, self.session)
         if self._resumed:
             restored = [task for task in tasks if task.restored]
             found = merged(found, before, {} if before else store.times_of([task.task_id for task in restored]))
-        return self._desk.item(name, {"dotflow": "tasks", "run_id": self._record["run_id"], **found})
+        return self._desk.tasks_item(run_id, found)
 
 
 def open_journal(workflow: Any, store: Checkpoint, *, settle: bool) -> Journal | None:
@@ -274,11 +291,14 @@ def settle_last(storage: Storage, codec: Codec, store: Checkpoint) -> None:
         return
     desk = Desk(storage, codec, record["family"])
     times = store.times_of(record["tasks"])
-    name = record["run_id"] + TASKS
-    found = desk.read(name) or {**{column: [] for column in COLUMNS}, "errors": {}}
+    found = desk.read_tasks(record["run_id"]) or nothing()
     found = unfinished(found, record["tasks"], times, ended=True)
-    record = interrupted(record, len(times))
-    desk.write([desk.item(name, {"dotflow": "tasks", "run_id": record["run_id"], **found}), summary_item(desk, record)])
+    desk.write([desk.tasks_item(record["run_id"], found), summary_item(desk, interrupted(record, len(times)))])
+
+
+def nothing() -> dict[str, Any]:
+    """Return what is known of the tasks of a run if nothing is."""
+    return {**{column: [] for column in COLUMNS}, "errors": {}}
 
 
 def interrupted(record: Mapping[str, Any], done: int) -> dict[str, Any]:
@@ -289,7 +309,7 @@ def interrupted(record: Mapping[str, Any], done: int) -> dict[str, Any]:
 
 
 def columns(tasks: Sequence[Task], session: int) -> dict[str, Any]:
-    """Return what is known of *tasks*, as plain values: columns, since there may be many."""
+    """Return what is known of *tasks*, as plain values: columns, since there may be many; times in microseconds."""
     errors, left = {}, TRACEBACKS_KEPT
     for task in tasks:
         if task._errors:
@@ -298,10 +318,13 @@ def columns(tasks: Sequence[Task], session: int) -> dict[str, Any]:
     return {
         "id": [task.task_id for task in tasks],
         "group": [task.group_name for task in tasks],
-        "status": [task.status.value for task in tasks],
-        "attempts": [_attempts(task) for task in tasks],
-        "started": [round(task._started, 6) for task in tasks],
-        "duration": [None if task.duration is None else round(task.duration, 6) for task in tasks],
+        "status": [task.status for task in tasks],
+        "attempts": [
+            0 if task.status is NOT_STARTED or task.restored else task.retry_count + (task.status is not RETRY)
+            for task in tasks
+        ],
+        "started": [int(task._started * MICRO) for task in tasks],
+        "duration": [None if task.duration is None else int(task.duration * MICRO) for task in tasks],
         "restored": [position for position, task in enumerate(tasks) if task.restored],
         "errors": errors,
     }
@@ -316,7 +339,7 @@ def merged(found: dict[str, Any], before: Mapping[str, Any], times: Mapping[str,
             for column in ("attempts", "started", "duration"):
                 found[column][position] = before[column][known[task_id]]
         if not found["started"][position] and task_id in times:  # all that a killed process leaves is when it ended
-            found["started"][position], found["duration"][position] = times[task_id], None
+            found["started"][position], found["duration"][position] = int(times[task_id] * MICRO), None
         found["attempts"][position] = found["attempts"][position] or 1
     for task_id, errors in before.get("errors", {}).items():
         latest = found["errors"].get(task_id, [])
@@ -341,7 +364,7 @@ def unfinished(
         group, status, attempts, started, duration = row
         if task_id in times:
             if status != TypeStatus.COMPLETED:
-                status, started, duration = TypeStatus.COMPLETED.value, started or times[task_id], None
+                status, started, duration = TypeStatus.COMPLETED.value, started or int(times[task_id] * MICRO), None
                 attempts = max(attempts or 0, 1)
         elif ended and status in (TypeStatus.IN_PROGRESS, TypeStatus.RETRY):
             status = TypeStatus.PAUSED.value
@@ -358,7 +381,10 @@ def unfinished(
 
 def prune(desk: Desk, keep: int, mine: Mapping[str, Any]) -> None:
     """Remove all but the newest *keep* runs; one that may still be on stays, up to *keep* more of those."""
-    found = [each for each in desk.summaries(desk.keys(common_prefix(desk))) if each["family"] == desk.family]
+    keys = [key for key in desk.keys(common_prefix(desk)) if not PART.search(key)]
+    if len(keys) <= keep + keep // SLACK:
+        return
+    found = [each for each in desk.summaries(keys) if each["family"] == desk.family]
     found.sort(key=lambda each: str(each["started_at"]), reverse=True)
     open_runs = 0
     for each in found[keep:]:
@@ -380,10 +406,10 @@ def shared(keys: Sequence[str]) -> str:
     return keys[0][: next((place for place, (one, other) in pairs if one != other), min(map(len, keys)))]
 
 
-def _attempts(task: Task) -> int:
-    if task.status is TypeStatus.NOT_STARTED or task.restored:
-        return 0
-    return task.retry_count + (task.status is not TypeStatus.RETRY)
+def _packed(column: list[Any]) -> list[Any]:
+    """Return a column, or one value of it if all are the same."""
+    first = column[0] if column else None
+    return column[:1] if all([value is first for value in column]) else column  # noqa: C419  # a list is faster
 
 
 def _error(error: TaskError, session: int, whole: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
-from dotflow.core.journal import TASKS, Desk
+from dotflow.core.journal import Desk
 from dotflow.core.plan import in_order, make_plan
 from dotflow.core.types import TypeInputChange, TypeStatus
 from dotflow.core.workflow import fingerprint
@@ -97,7 +97,7 @@ def _record(store: Checkpoint) -> dict[str, Any]:
 
 def _past(desk: Desk, record: Mapping[str, Any]) -> dict[str, str]:
     """Return what became of the tasks of the last run that have no result."""
-    found = desk.read(record["run_id"] + TASKS)
+    found = desk.read_tasks(record["run_id"])
     errors = {name: rows[-1] for name, rows in found.get("errors", {}).items() if rows}
     told: dict[str, str] = {}
     for name, status in zip(found.get("id", ()), found.get("status", ()), strict=True):
