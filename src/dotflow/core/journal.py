@@ -97,8 +97,8 @@ class Desk(Checkpoint):
         return self.key(self._pseudo(f"_{name}"))  # what begins like that is no task's
 
     def item(self, name: str, value: dict[str, Any]) -> tuple[str, Context]:
-        """Return a record as something that ``write`` takes."""
-        return self.place(name), make_context(value, f"_{name}", self._workflow_id, time.time())
+        """Return a record as something that ``write`` takes; what it says it is of does not change from run to run."""
+        return self.place(name), make_context(value, f"_dotflow_history{name[32:]}", self._workflow_id, time.time())
 
     def summaries(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         """Return the summaries among the records of those keys."""
