@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks import environments, report, verdict
 from benchmarks.adapters import registry
 from benchmarks.gates import GATES, Bound, Gate
