@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 
 from benchmarks.adapters.registry import load
@@ -18,7 +17,6 @@ def main(name: str, workload: str, variant: str, phase: str | None = None) -> No
     case = adapter.CASES[workload][variant]
     assert case.run is not None
     found = case.run(**case.arguments, **({} if phase is None else {"phase": phase}))
-    found["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{MARK}{json.dumps(found)}", flush=True)
     if adapter.PEER.abrupt:
         os._exit(0)

@@ -15,7 +15,11 @@ from benchmarks.case import Case
 from benchmarks.child import MARK
 from benchmarks.workloads import WORKLOADS
 
-PEAK = "\nimport resource\nprint('@@rss', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+PEAK = """
+if __name__ == "__main__":
+    with open("/proc/self/status") as file:
+        print("@@rss", *[line.split()[1] for line in file if line.startswith("VmHWM")])
+"""
 
 
 @dataclass(frozen=True)
