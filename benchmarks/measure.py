@@ -22,6 +22,9 @@ if __name__ == "__main__":
 """
 
 
+SEEDING = 240.0  # seconds that it may take
+
+
 @dataclass(frozen=True)
 class Measurer:
     """Measures cases.
@@ -52,7 +55,9 @@ class Measurer:
         variables = environments.variables(environment, folder, {**self.variables, **more})
         python = str(environments.python_of(environment))
         if adapter.PEER.seed and not case.fresh:
-            _seed(adapter, python, variables, folder)
+            failure = _seed(adapter, python, variables, folder)
+            if failure:
+                return failure
         if case.source:
             return _measure_program(case, [python, *_as_program(workload, case, folder)], variables, folder)
         command = [python, "-m", "benchmarks.child", name, workload, variant]
@@ -94,14 +99,18 @@ def _failed(ended: processes.Ended, where: str = "") -> dict[str, Any]:
     return {"ok": False, "error": f"{where}{why}: {last}"}
 
 
-def _seed(adapter: Adapter, python: str, variables: dict[str, str], folder: Path) -> None:
+def _seed(adapter: Adapter, python: str, variables: dict[str, str], folder: Path) -> dict[str, Any] | None:
+    """Copy the peer's seeded folder, made when it is first needed; return a failure if it could not be made."""
     kept = environments.FOLDER / adapter.PEER.environment / "seeded"
     if not kept.exists():
         (folder / "seed.py").write_text(adapter.PEER.seed)
-        processes.run([python, "seed.py"], variables, folder, 240)
+        ended = processes.run([python, "seed.py"], variables, folder, SEEDING)
+        if ended.code != 0:
+            return _failed(ended, "its seed: ")
         shutil.copytree(folder / adapter.PEER.seeded, kept)
-        return
-    shutil.copytree(kept, folder / adapter.PEER.seeded)
+    else:
+        shutil.copytree(kept, folder / adapter.PEER.seeded)
+    return None
 
 
 def variants(name: str, workload: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ def selected(text: str) -> list[str]:
         return list(WORKLOADS)
     found: list[str] = []
     for name in text.split(","):
-        family = [name] if name in WORKLOADS else [known for known in WORKLOADS if known[:-1] == name]
+        family = [name] if name in WORKLOADS else [known for known in WORKLOADS if re.fullmatch(f"{name}[a-z]", known)]
         if name == "W1c":
             family = ["W1b"]
         if not family:

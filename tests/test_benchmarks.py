@@ -69,6 +69,7 @@ def test_every_workload_names_rows_of_limit_and_dotflow() -> None:
 def test_a_family_of_workloads_is_chosen_by_its_number() -> None:
     """``W3`` stands for all of W3, and a wrong name is refused."""
     assert selected("W3") == ["W3a", "W3b", "W3c", "W3d", "W3v", "W3m"]
+    assert "W10" not in selected("W1")
     with pytest.raises(ValueError, match="there is no workload 'W99'"):
         selected("W99")
 
