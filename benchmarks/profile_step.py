@@ -86,9 +86,9 @@ def profile(workload: str, variant: str, seconds: float) -> str:
         raise SystemExit(f"{workload} has no {variant!r}; it has {', '.join(CASES.get(workload, {})) or 'nothing'}")
     case, measured, items = CASES[workload][variant], 0.0, 0
     assert case.run is not None, "a program that is measured from outside cannot be sampled"
-    until = time.monotonic() + seconds
     with services.started(set(WORKLOADS[workload].services)) as where:
         os.environ.update(where)
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["BENCH_FOLDER"] = folder
@@ -104,7 +104,7 @@ def profile(workload: str, variant: str, seconds: float) -> str:
 def tables(sampler: Sampler, seconds: float, items: int) -> str:
     """Return what was seen, as shares and as microseconds per item."""
     if not sampler.samples:
-        return "too short for a sample"
+        return "too short for a sample; give more --seconds"
     each = seconds / items * 1e6
     text = [f"{each:.2f} µs per item over {items} items, {sampler.samples} samples; "]
     text[0] += f"garbage collection {sampler.collecting / seconds:.1%}, {sampler.collecting / items * 1e6:.2f} µs"
