@@ -92,6 +92,8 @@ def profile(workload: str, variant: str, seconds: float) -> str:
         while time.monotonic() < until:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["BENCH_FOLDER"] = folder
+                gc.collect()
+                gc.freeze()  # what earlier rounds left is not gone through again
                 for phase in case.phases or (None,):
                     sampler.wanted = phase in (None, *case.phases[-1:])  # the others prepare
                     found = case.run(**case.arguments, **({"phase": phase} if phase else {}))
