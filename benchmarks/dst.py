@@ -43,7 +43,8 @@ def ours(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]
 def by_croniter(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     from croniter import croniter
 
-    found, ticks = [], croniter(line, start.astimezone(ZoneInfo(zone)))
+    found: list[datetime] = []
+    ticks = croniter(line, start.astimezone(ZoneInfo(zone)))
     while len(found) < MOST and (tick := ticks.get_next(datetime).astimezone(UTC)) <= end:
         found.append(tick)
     return found
@@ -52,7 +53,8 @@ def by_croniter(line: str, zone: str, start: datetime, end: datetime) -> list[da
 def by_apscheduler(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     from apscheduler.triggers.cron import CronTrigger
 
-    trigger, found = CronTrigger.from_crontab(line, timezone=ZoneInfo(zone)), []
+    trigger = CronTrigger.from_crontab(line, timezone=ZoneInfo(zone))
+    found: list[datetime] = []
     before, now = None, start
     while len(found) < MOST:  # as its scheduler asks: with the tick that was, and the time that is then
         tick = trigger.get_next_fire_time(before, now.astimezone(ZoneInfo(zone)))

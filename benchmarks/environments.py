@@ -45,7 +45,7 @@ def make(name: str) -> None:
         return
     print(f"making the environment {name}", file=sys.stderr, flush=True)
     venv.create(FOLDER / name, clear=True, symlinks=True)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", python_of(name)]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(python_of(name))]
     done = subprocess.run(
         [*pip, "install", "--no-deps", "--requirement", requirements(name)], capture_output=True, text=True
     )

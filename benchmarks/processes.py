@@ -109,7 +109,12 @@ def run(command: list[str], variables: dict[str, str], folder: Path, timeout: fl
         process = subprocess.Popen(command, env=variables, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         sampler = Sampler(process.pid) if sampled else None
         late = threading.Event()
-        timer = threading.Timer(timeout, lambda: (late.set(), end(process.pid)))
+
+        def end_late() -> None:
+            late.set()
+            end(process.pid)
+
+        timer = threading.Timer(timeout, end_late)
         timer.start()
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start

@@ -11,7 +11,6 @@ import argparse
 import gc
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -60,7 +59,8 @@ class Sampler:
         code = frame.f_code
         self.lines[code.co_filename, code.co_qualname, frame.f_lineno] += 1
         self.functions[code.co_filename, code.co_qualname] += 1
-        seen, step = set(), frame
+        seen: set[tuple[str, str]] = set()
+        step: FrameType | None = frame
         while step is not None:
             if step.f_code.co_filename.startswith(SOURCE):
                 seen.add((step.f_code.co_filename, step.f_code.co_qualname))
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

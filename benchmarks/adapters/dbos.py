@@ -126,7 +126,7 @@ def handed(kind: str) -> Measured:
     @DBOS.workflow()
     def workflow() -> tuple[bool, float]:
         start = now()
-        return consume(kind, produce(kind)), now() - start
+        return bool(consume(kind, produce(kind))), now() - start
 
     launch()
     ok, seconds = workflow()

@@ -16,8 +16,10 @@ def workflow(storage: Any = None, *, loud: bool = False) -> Any:
     from dotflow import Config, DotFlow
     from dotflow.providers import LogDefault
 
-    given = {} if loud else {"log": LogDefault(level="ERROR")}
-    return DotFlow(config=Config(**given, **({} if storage is None else {"storage": storage})))
+    given: dict[str, Any] = {} if loud else {"log": LogDefault(level="ERROR")}
+    if storage is not None:
+        given["storage"] = storage
+    return DotFlow(config=Config(**given))
 
 
 def add_chain(made: Any, n: int) -> Any:

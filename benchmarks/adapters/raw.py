@@ -63,7 +63,8 @@ def postgres(n: int) -> Measured:
         save = SAVE.replace("{table}", "raw_contexts")
 
         def count() -> int:
-            return int(connection.execute("select count(*) from raw_contexts").fetchone()[0])
+            [found] = connection.execute("select count(*) from raw_contexts")
+            return int(found[0])
 
         return written(rows(n), lambda row: connection.execute(save, row), count)
 

@@ -27,7 +27,7 @@ def copy(kind: str) -> Measured:
     return measured(now() - start, 1, whole(kind, other))
 
 
-def mapped_whole(kind: str, buffer: memoryview) -> bool:
+def mapped_whole(kind: str, buffer: memoryview[int]) -> bool:
     if kind == "bytes":
         return whole(kind, buffer)
     import numpy
@@ -40,23 +40,25 @@ def shared(kind: str, warm: bool) -> Measured:
     context = multiprocessing.get_context("fork")
     (a, b), (c, d) = context.Pipe(), context.Pipe()
     memory = shared_memory.SharedMemory(create=True, size=SIZE)
+    buffer = memory.buf
+    assert buffer is not None
 
     def produce() -> None:
         if warm:
-            memory.buf[:] = bytes(SIZE)
+            buffer[:] = bytes(SIZE)
         payload(kind, 1)
         a.send("ready")
         a.recv()
         value: Any = payload(kind)
-        memory.buf[:] = value if kind == "bytes" else value.data.cast("B")
+        buffer[:] = value if kind == "bytes" else value.data.cast("B")
         a.send("made")
 
     def consume() -> None:
         if warm:
-            assert len(bytes(memory.buf)) == SIZE
+            assert len(bytes(buffer)) == SIZE
         c.send("ready")
         c.recv()
-        c.send(mapped_whole(kind, memory.buf))
+        c.send(mapped_whole(kind, buffer))
 
     start_both(produce, consume)
     b.recv()
@@ -67,6 +69,7 @@ def shared(kind: str, warm: bool) -> Measured:
     d.send("check")
     ok = d.recv()
     seconds = now() - start
+    buffer.release()
     memory.close()
     memory.unlink()
     return measured(seconds, 1, ok, note="with making the payload")

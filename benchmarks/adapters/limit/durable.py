@@ -56,7 +56,8 @@ def postgres(n: int, synchronous: str = "on") -> Measured:
             connection.execute("insert into limit_steps values(%s,%s,%s,%s)", ("run", number, 2, pickle.dumps(x, 5)))
 
         def count() -> int:
-            return int(connection.execute("select count(*) from limit_steps").fetchone()[0])
+            [found] = connection.execute("select count(*) from limit_steps")
+            return int(found[0])
 
         return saved(n, save, count)
 
