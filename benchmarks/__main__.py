@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--peers", default="light", help="light (default), all, or names with commas")
     parser.add_argument("--workloads", default="", help="names with commas, such as W2,W3; all by default")
-    parser.add_argument("--repeat", type=int, help="repetitions, instead of what each workload has")
+    parser.add_argument("--repeat", type=int, help="repetitions, instead of what each workload has (W9 and W10: one)")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for RESULTS.md and results.json")
     parser.add_argument("--report", type=Path, nargs="+", metavar="JSON", help="only make the report again, from these")
     return parser.parse_args()

@@ -119,7 +119,7 @@ def variants(name: str, workload: str) -> list[str]:
 
 
 def repetitions(name: str, workload: str, variant: str, wanted: int | None) -> int:
-    """Return how often that case is measured: as often as wanted, and no more than it allows."""
-    case = load(name).CASES[workload][variant]
-    count = wanted or WORKLOADS[workload].repeat
+    """Return how often that case is measured: as wanted, but once where once is enough, and no more than it allows."""
+    case, usual = load(name).CASES[workload][variant], WORKLOADS[workload].repeat
+    count = wanted if wanted and usual > 1 else usual
     return count if case.repeat is None else min(count, case.repeat)
