@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from benchmarks.workloads import WORKLOADS, selected
 
 HERE = Path(__file__).parent
 DISTRIBUTIONS = {"hamilton": "sf-hamilton", "ray": "ray", "dask": "distributed", "limit": "psycopg", "ppe": "tenacity"}
+INTERRUPTED = 130
 Entry = dict[str, Any]
 
 
@@ -31,7 +33,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Return the exit code: 0 if every gate that was measured is met, 1 if not, 2 for wrong usage."""
+    """Return the exit code: 0 if every gate that was measured is met, 1 if not, 2 for wrong usage, 130 interrupted."""
     asked = arguments()
     try:
         peers, workloads = chosen(asked.peers), selected(asked.workloads)
@@ -41,6 +43,7 @@ def main() -> int:
     if asked.report:
         run = merged([json.loads(path.read_text()) for path in asked.report])
     else:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped then too
         run = measure_all(peers, workloads, asked.repeat)
     asked.output.mkdir(parents=True, exist_ok=True)
     (asked.output / "results.json").write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n")
@@ -49,6 +52,8 @@ def main() -> int:
     print(report.gates_table(lines, verdict.Measurements(run["results"])))
     print(report.summary(lines), end="")
     print(f"The tables are in {asked.output / 'RESULTS.md'}.")
+    if run.get("interrupted"):
+        return INTERRUPTED
     return 1 if verdict.missed(lines) else 0
 
 
@@ -67,9 +72,13 @@ def measure_all(peers: list[str], workloads: list[str], repeat: int | None) -> E
     run["results"] = []
     with services.started(wanted) as where:
         measurer = Measurer({**where, "BENCH_TURNS": str(machine.turns_of_burn())})
-        for entry in measurements(measurer, peers, workloads, repeat, run["loops"]):
-            run["results"].append(entry)
-            tell(entry)
+        try:
+            for entry in measurements(measurer, peers, workloads, repeat, run["loops"]):
+                run["results"].append(entry)
+                tell(entry)
+        except KeyboardInterrupt:
+            print("interrupted; the report has what was measured until now", file=sys.stderr)
+            run["interrupted"] = True
     return run
 
 

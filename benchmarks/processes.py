@@ -116,7 +116,13 @@ def run(command: list[str], variables: dict[str, str], folder: Path, timeout: fl
 
         timer = threading.Timer(timeout, end_late)
         timer.start()
-        _, status, used = os.wait4(process.pid, 0)
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # an interruption ends what was started
+            timer.cancel()
+            end(process.pid)
+            end_leftovers(folder)
+            raise
         seconds = time.perf_counter() - start
         process.returncode = code = os.waitstatus_to_exitcode(status)
         others = max(0.0, busy_seconds() - busy - used.ru_utime - used.ru_stime) / seconds
