@@ -53,7 +53,7 @@ def facts() -> dict[str, str]:
     """Return what is worth knowing of the machine, for the head of the report."""
     return {
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}",
-        "system": f"{platform.system()} {platform.release().partition("-")[0]}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": sys.version.split()[0],
         "SQLite": sqlite3.sqlite_version,
     }
