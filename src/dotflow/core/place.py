@@ -91,6 +91,7 @@ class Places:
         for lane, executor in enumerate(self._made):
             if executor is not None and (lane != BASE or self._owned):
                 executor.close()
+        self._makers = (None, None, None)  # they refer to the run that this belongs to
 
     def _lane(self, step: Action[..., Any]) -> int:
         if step.is_async and not self._base.takes_async:
