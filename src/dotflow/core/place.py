@@ -38,7 +38,8 @@ class Places:
         *,
         owned: bool,
     ) -> None:
-        self._base, self._makers = base, (None, loop, stopper)
+        self._base = base
+        self._makers: tuple[Callable[[], Executor] | None, ...] = (None, loop, stopper)
         self._made: list[Executor | None] = [base, None, None]
         self._owned = owned
         self._lanes: list[int] | None = None
