@@ -43,6 +43,7 @@ LAYERS = {
     "dotflow.core.claims": ENGINE,
     "dotflow.core.dispatch": ENGINE,
     "dotflow.core.lane": ENGINE,
+    "dotflow.core.outbox": ENGINE,
     "dotflow.core.attempt": ENGINE,
     "dotflow.core.inbox": ENGINE,
     "dotflow.core.loop": ENGINE,

@@ -35,6 +35,7 @@ from dotflow.core.types import WorkflowStatus
 if TYPE_CHECKING:
     from dotflow.core.config import Config
     from dotflow.core.events import Event
+    from dotflow.core.outbox import Outbox
 
 FAULTS_KEPT = 1000
 PIECE = 20  # tasks that one call reports to a server
@@ -75,6 +76,9 @@ class Dispatcher:
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
         self._hooks: dict[type, list[tuple[str, Any]]] = {}
+        self._notified: dict[type, list[Callable[[Any], None]]] = {}
+        self.run_id = ""
+        self.outbox: Outbox | None = None
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
         for listener in listeners:
@@ -88,6 +92,15 @@ class Dispatcher:
     def hears(self, kind: type) -> bool:
         """Whether anybody wants events of that kind."""
         return kind in self._hooks
+
+    def notifies(self, kind: type) -> bool:
+        """Whether a notifier wants events of that kind."""
+        return kind in self._notified
+
+    def tell_late(self, event: Event) -> None:
+        """Tell the notifiers, and nobody else, what an earlier process owed them."""
+        for send in self._notified.get(type(event), ()):
+            send(event)
 
     def __call__(self, event: Event) -> None:
         """Tell everybody, in order."""
@@ -146,25 +159,46 @@ class Dispatcher:
             return
         _refresh()
         hook: Callable[[Any], None] = functools.partial(call, provider)
-        if name in NETWORK:
+        if name == "notify":
+            hook = self._notifying(provider, hook)
+            for kind in kinds:
+                self._notified.setdefault(kind, []).append(hook)
+        elif name in NETWORK:
             hook = self._sent(provider, hook)
         elif not getattr(provider, "masks", False):
             hook = _guarded(provider, hook)
         for kind in kinds:
             self._hook(kind, _name(provider), hook)
 
-    def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[..., None]:
         lane = self._lanes.get(id(provider))
         if lane is None:
             lane = self._lanes[id(provider)] = lane_of(provider)
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
 
-        def send(event: Any) -> None:
+        def send(event: Any, done: Any = None) -> None:
             if type(event) is not WorkflowStarted:
-                lane.put(Call(name, hook, _frozen(event), fault, run, own))
+                lane.put(Call(name, hook, _frozen(event), fault, run, own, done))
                 return
             for piece in _pieces(_frozen(event)):
                 lane.put(Call(name, hook, piece, fault, run, own))
+
+        return send
+
+    def _notifying(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+        from dotflow.core.outbox import stamped
+        from dotflow.core.record import event_id
+
+        put = self._sent(provider, hook)
+
+        def send(event: Any) -> None:
+            run_id, outbox = self.run_id, self.outbox
+            done = None if outbox is None else outbox.ticket(event, len(self._notified[type(event)]))
+            if type(event) is WorkflowFinished:
+                event = event._replace(event_id=event.event_id or event_id(run_id, "", event.status))
+            else:
+                event = event._replace(task=stamped(event.task, run_id))
+            put(event, done)
 
         return send
 
@@ -263,10 +297,11 @@ def _tells_ends(notify: Any) -> bool:
 
 def _frozen(event: Any) -> Any:
     """Return a copy of *event* that stays as it is and tells no secret."""
-    from dotflow.core.redact import masked
+    from dotflow.core.redact import Masked, masked
 
     if hasattr(event, "task"):
-        return event._replace(task=masked(event.task))
+        task = event.task
+        return event._replace(task=task if type(task) is Masked else masked(task))
     tasks = [masked(task) for task in event.tasks]
     workflow = getattr(event, "workflow", None)
     if workflow is None:

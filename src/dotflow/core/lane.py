@@ -41,6 +41,7 @@ class Call(NamedTuple):
     fault: Fault
     run: int
     observer: int
+    done: Callable[[BaseException | None], None] | None = None  # told how the call ended, if anybody wants to know
 
 
 class Breaker:
@@ -146,6 +147,8 @@ class Lane:
             if isinstance(error, _Stuck):
                 self._stuck.append(caller)
                 self._caller = None
+            if call.done is not None:
+                call.done(error)
             with self._changed:
                 self._since = None
                 self._forget(call.run)
@@ -232,6 +235,7 @@ _lanes: WeakKeyDictionary[Any, Lane] = WeakKeyDictionary()
 _all: WeakSet[Lane] = WeakSet()
 _lock = threading.Lock()
 _at_exit = False
+at_exit: set[Callable[[], None]] = set()  # called at the end of the program, after the last calls of observers
 
 
 def lane_of(observer: Any) -> Lane:
@@ -257,6 +261,8 @@ def flush_all() -> None:
     for lane in list(_all):
         lane.flush(until)
         left += lane.waiting
+    for last in list(at_exit):
+        last()
     if left:
         import logging
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.context import Context
+from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
     from dotflow.core.task import Task
@@ -86,6 +87,23 @@ def _text(value: Any) -> str:
         return json.dumps(value)
     except (TypeError, ValueError, RecursionError):
         return str(value)
+
+
+def event_id(*parts: str) -> str:
+    """Return an id made of *parts*: 32 hexadecimal digits."""
+    import hashlib
+
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def task_event_id(task: Task, run_id: str) -> str:
+    """The id of the message about *task* as it is now: the same whenever, and by whichever process, it is told."""
+    status, failed = task.status, len(task._errors or ())
+    if status is TypeStatus.COMPLETED:
+        attempt = ""  # there is one at most, and a process that takes over does not know its number
+    else:
+        attempt = str(failed if status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1)
+    return event_id(run_id, task.task_id, attempt, status)
 
 
 def as_text(level: str, **kwargs: Any) -> str:

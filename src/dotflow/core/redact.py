@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.messages import TaskError
-from dotflow.core.record import EXCEEDED, limited, task_result
+from dotflow.core.record import EXCEEDED, limited, task_event_id, task_result
 from dotflow.core.task import Task
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ SECRET_NAMES = (
 )  # fmt: skip
 PATTERN = r"(?<=://)([^\s/@:\"']*):[^\s/@\"']+(?=@)|\b([Bb]earer) [\w.~+/=-]{6,}"
 DEEPEST = 50
+KNOWN = "="  # before an id that was made by another process
 
 _lock = threading.Lock()
 _registered: set[str] = set()
@@ -113,6 +114,7 @@ def masked(task: Task) -> Masked:
     for name in Task.__slots__:
         setattr(new, name, getattr(task, name))
     new._errors = list(task._errors) if task._errors else None
+    new._origin = getattr(task, "_origin", "")
     new._clean = {}
     return new
 
@@ -120,8 +122,15 @@ def masked(task: Task) -> Masked:
 class Masked(Task):
     """What observers get of a task: a copy that stays as it is, and tells no secret."""
 
-    __slots__ = ("_clean",)
+    __slots__ = ("_clean", "_origin")
     _clean: dict[str, Any]
+    _origin: str
+
+    @property
+    def event_id(self) -> str:
+        """The id of the message about this change; empty in copies that no notifier gets."""
+        origin = self._origin
+        return origin[1:] if origin.startswith(KNOWN) else origin and task_event_id(self, origin)
 
     def snapshot(self) -> Masked:
         """Return a copy."""

@@ -193,6 +193,16 @@ class Task:
         return self.errors[-1] if self.errors else TaskError()
 
     @property
+    def event_id(self) -> str:
+        """The id of the message about this change, in the copies that notifiers get; else empty.
+
+        It is the same each time the change is told, by whichever process, and different for every other change.
+
+        .. versionadded:: 2.0
+        """
+        return ""
+
+    @property
     def created_at(self) -> datetime:
         """When the record was made, in UTC."""
         return datetime.fromtimestamp(self._created, UTC)

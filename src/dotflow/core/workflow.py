@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
-from dotflow.core.events import TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
+from dotflow.core.events import TaskFailed, TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
 from dotflow.core.exception import (
     ConfigurationError,
     DotflowError,
@@ -221,6 +221,7 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
+        self._owed = self._open_outbox(untouched)
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
@@ -244,7 +245,19 @@ class Manager:
             store.write_record(RECORD, self._record)
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        return found, str(record.get("run_id") or _new_id())
+        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
+        if store.outbox is not None:
+            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        return found, run_id
+
+    def _open_outbox(self, untouched: bool) -> list[Event]:
+        """Keep what notifiers are owed, if there are any and the storage can; return what an earlier process owed."""
+        if not (self._store.keeps_records and self._tell.notifies(TaskFailed)):
+            return []
+        from dotflow.core.outbox import Outbox
+
+        outbox = self._store.outbox = Outbox(self._store, self._tell.fault)
+        return [] if untouched else outbox.left(self.tasks)
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -357,6 +370,9 @@ class Manager:
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
         tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        tell.outbox = self._store.outbox
+        for event in self._owed:
+            tell.tell_late(event)
         for index, value in self._found.items():
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
@@ -376,8 +392,14 @@ class Manager:
         status = run.finish()
         self._save_record(status)
         self._status = status
-        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        ended = WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks)
+        outbox = tell.outbox
+        if outbox is not None and tell.notifies(WorkflowFinished):
+            outbox.owe(ended)
+        tell(ended)
         tell.flush()
+        if outbox is not None:
+            outbox.close()
 
     def _save_record(self, status: WorkflowStatus) -> None:
         if self._record is None:
