@@ -147,7 +147,7 @@ def lose(run: Run, outcome: Outcome, now: float) -> Event:
         if run.stopping is None:
             run.stop(Stop(WorkflowStatus.INTERRUPTED))
             run.by_step = True
-        return TaskPaused(run.pause(outcome.position, now))
+        return TaskPaused(run.pause(outcome.position, now, outcome.output))
     assert outcome.error is not None
     task = run.fail(outcome, now)
     return TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task)

@@ -254,6 +254,7 @@ def _task_record(task: Any) -> dict[str, Any]:
         "started": task._started,
         "duration": task.duration,
         "retries": task.retry_count,
+        "output": task.output[-TEXT_MOST:],
         "errors": [
             [each.attempt, each.exception, each.message[:TEXT_MOST], each.traceback[-TEXT_MOST:]]
             for each in task.errors[-ERRORS_KEPT:]
@@ -265,7 +266,7 @@ def _failed(record: dict[str, Any], known: dict[str, Task]) -> Any:
     """Return the failed task that *record* tells of."""
     task = known[record["task_id"]].fresh()
     task.status, task.duration, task.retry_count = TypeStatus.FAILED, record["duration"], int(record["retries"])
-    task._started = float(record["started"])
+    task._started, task._output = float(record["started"]), str(record["output"])
     task._finished = task._started + float(task.duration or 0)
     for attempt, exception, message, traceback in record["errors"]:
         error = TaskError(None, attempt)

@@ -31,6 +31,7 @@ def task_result(task: Task) -> dict[str, Any]:
     """Return a task as ``Task.result`` gives it."""
     errors = [
         {"attempt": e.attempt, "exception": e.exception, "traceback": e.traceback, "message": e.message}
+        | ({"output": e.output} if e.output else {})
         for e in task.errors
     ]
     return {
@@ -47,6 +48,7 @@ def task_result(task: Task) -> dict[str, Any]:
         "finished_at": task.finished_at.isoformat() if task.finished_at else None,
         "errors": errors,
         "error": errors[-1] if errors else None,
+        **({"output": task.output} if task.output else {}),
     }
 
 
@@ -59,6 +61,8 @@ def limited(result: dict[str, Any], most: int | None) -> dict[str, Any]:
         if _size(result) <= most:
             return result
     result["errors"], result["error"] = [], None
+    if _size(result) > most:
+        result.pop("output", None)
     if _size(result) > most > 0:
         result.update(dict.fromkeys(CONTEXTS))
     return result
@@ -114,6 +118,8 @@ def as_text(level: str, **kwargs: Any) -> str:
     line = f"ID {one_line(task.workflow_id)} - {one_line(task.task_id)} - {task.status}"
     if level == "ERROR" and task.errors:
         line += " \n " + "\n ".join(one_line(part) for part in task.errors[-1].traceback.split("\n"))
+    if _ended(task):
+        line += "".join(f"\n | {one_line(part)}" for part in task.output.splitlines())
     return line
 
 
@@ -153,7 +159,14 @@ def _fields(level: str, **kwargs: Any) -> dict[str, Any]:
         fields["retry_count"] = task.retry_count
     if level == "ERROR" and task.errors:
         fields["error"] = {"exception": task.errors[-1].exception, "message": task.errors[-1].message}
+    if _ended(task):
+        fields["output"] = task.output
     return fields
+
+
+def _ended(task: Task) -> bool:
+    """Whether an attempt has just ended that printed something."""
+    return bool(getattr(task, "output", "")) and task.status != TypeStatus.IN_PROGRESS
 
 
 def one_line(value: Any) -> str:

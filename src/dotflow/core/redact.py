@@ -61,6 +61,18 @@ def register(secrets: Iterable[str]) -> None:
         _stale = True
 
 
+def registered() -> tuple[str, ...]:
+    """Return the texts that were registered, for another process to mask them too."""
+    with _lock:
+        return tuple(sorted(_registered))
+
+
+def know(secrets: Iterable[str]) -> None:
+    """Register what another process has registered."""
+    if not _registered.issuperset(secrets):
+        register(secrets)
+
+
 def refresh() -> None:
     """Look at the environment again before the next text; called when a run begins."""
     global _stale
@@ -100,11 +112,11 @@ def mask_value(value: Any, depth: int = 0) -> Any:
 
 def mask_error(error: TaskError) -> TaskError:
     """Return *error*, or a masked copy without the exception itself."""
-    message, traceback = mask(error.message), mask(error.traceback)
-    if message == error.message and traceback == error.traceback:
+    message, traceback, output = mask(error.message), mask(error.traceback), mask(error.output)
+    if message == error.message and traceback == error.traceback and output == error.output:
         return error
     found = TaskError(None, error.attempt)
-    found.exception, found.message, found.traceback = error.exception, message, traceback
+    found.exception, found.message, found.traceback, found.output = error.exception, message, traceback, output
     return found
 
 
@@ -164,6 +176,11 @@ class Masked(Task):
         """One entry for each failed attempt."""
         found: list[TaskError] = self._once("errors", lambda: [mask_error(error) for error in self._errors or ()])
         return found
+
+    @property
+    def output(self) -> str:
+        """What the last attempt printed."""
+        return mask(self._output) if self._output else ""
 
     def result(self, max: int | None = None) -> dict[str, Any]:
         """Return the task as plain values; what is far too large is left out before it is turned into text."""

@@ -59,6 +59,7 @@ class Task:
         "_finished",
         "_from",
         "_initial",
+        "_output",
         "_previous",
         "_started",
         "callback",
@@ -101,6 +102,7 @@ class Task:
         self._current: Any = MISSING
         self.status = TypeStatus.NOT_STARTED
         self._errors: list[TaskError] | None = None
+        self._output = ""
         self.retry_count = 0
         self.duration: float | None = None
         self._started = self._finished = self._from = 0.0
@@ -191,6 +193,14 @@ class Task:
     def error(self) -> TaskError:
         """The last error, or an empty one."""
         return self.errors[-1] if self.errors else TaskError()
+
+    @property
+    def output(self) -> str:
+        """What the last attempt printed, masked and cut to the limit, if ``Config(capture_output=...)`` asks for that.
+
+        .. versionadded:: 2.0
+        """
+        return self._output
 
     @property
     def event_id(self) -> str:

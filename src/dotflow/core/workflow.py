@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from dotflow.core.capture import Capture
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
@@ -202,8 +203,16 @@ class Manager:
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            capture=self._capture(),
         )
         self._found = found
+
+    def _capture(self) -> Capture | None:
+        if not self._config.capture_output:
+            return None
+        from dotflow.core.capture import prepare
+
+        return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
         from dotflow import providers

@@ -80,6 +80,8 @@ class LogOpenTelemetry(Log):
                 attributes["exception.type"] = last.exception
                 attributes["exception.message"] = mask(last.message)
                 attributes["exception.stacktrace"] = mask(last.traceback)
+            if task.output and task.status != "In progress":
+                attributes["dotflow.task.output"] = mask(task.output)
         severity = self._logs.SeverityNumber["WARN" if level == "WARNING" else level]
         self._emitter.emit(
             self._logs.LogRecord(

@@ -47,6 +47,7 @@ class LogSentry(Log):
                 "exception": last.exception,
                 "attempt": last.attempt,
                 "traceback": mask(last.traceback),
+                **({"output": mask(last.output)} if last.output else {}),
             }
             for name, value in extras.items():
                 scope.set_extra(name, value)

@@ -54,4 +54,6 @@ class LogStructlog(Log):
         if task.errors and level in ("ERROR", "WARNING"):
             last = task.errors[-1]
             fields.update(exception=last.exception, message=mask(last.message), attempt=last.attempt)
+        if task.output and task.status != "In progress":
+            fields["output"] = mask(task.output)
         write("task", **fields)
