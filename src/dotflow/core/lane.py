@@ -84,6 +84,7 @@ class Lane:
         self._calls: deque[Call] = deque()
         self._changed = threading.Condition()
         self._since: float | None = None
+        self._current: Call | None = None
         self._idle = False
         self._runs: Counter[int] = Counter()  # calls of each run that are not done
         self._open: set[int] = set()  # runs that may still add some
@@ -132,9 +133,13 @@ class Lane:
             self._changed.notify_all()
 
     @property
-    def waiting(self) -> int:
-        """How many calls are not done."""
-        return len(self._calls) + (self._since is not None)
+    def waiting(self) -> Counter[str]:
+        """How many calls of whom are not done."""
+        with self._changed:
+            found = Counter(call.name for call in self._calls)
+            if self._current is not None:
+                found[self._current.name] += 1
+            return found
 
     # -- on the lane's own thread -------------------------------------------------------------------------
 
@@ -150,7 +155,7 @@ class Lane:
             if call.done is not None:
                 call.done(error)
             with self._changed:
-                self._since = None
+                self._since = self._current = None
                 self._forget(call.run)
                 self._breaker.note(error, time.monotonic())
             if error is not None:
@@ -164,8 +169,8 @@ class Lane:
                 if self._calls:
                     wait = self._waits(time.monotonic())
                     if not wait:
-                        self._since = time.monotonic()
-                        return self._calls.popleft()
+                        self._since, self._current = time.monotonic(), self._calls.popleft()
+                        return self._current
                     self._changed.notify_all()
                     self._changed.wait(wait)
                 elif self._open:
@@ -257,16 +262,16 @@ def lane_of(observer: Any) -> Lane:
 def flush_all() -> None:
     """Give every network observer its last chance, when the program ends; say what is lost."""
     until = time.monotonic() + EXIT_PATIENCE
-    left = 0
+    left: Counter[str] = Counter()
     for lane in list(_all):
         lane.flush(until)
         left += lane.waiting
     for last in list(at_exit):
         last()
-    if left:
+    for name, count in left.items():
         import logging
 
-        logging.getLogger("dotflow").warning("%d calls of network observers were not delivered at exit", left)
+        logging.getLogger("dotflow").warning("%d calls of %s were not delivered before the program ended", count, name)
 
 
 def _after_fork() -> None:
