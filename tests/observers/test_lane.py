@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 import threading
@@ -29,7 +30,7 @@ def step() -> int:
 @action
 def computes() -> int:
     """Take some milliseconds of a processor."""
-    return sum(number * number for number in range(30_000))
+    return sum(number * number for number in range(45_000))
 
 
 class Hanging(Notify):
@@ -87,13 +88,18 @@ def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None
         return ends[0] - began, time.perf_counter() - ends[0]
 
     seconds(notify=notify)  # what is imported and started once
-    pairs = [(seconds(), seconds(notify=notify)) for _ in range(5)]
+    alone = hanging = math.inf
+    for _ in range(12):  # the best of each side is what the machine can do; a few pairs are enough when it is quiet
+        alone = min(alone, seconds()[0])
+        took, waited = seconds(notify=notify)
+        hanging = min(hanging, took)
+        assert waited < lane.END_PATIENCE + 0.1
+        if hanging < alone * 1.05:
+            break
     lane.lane_of(notify)._calls.clear()  # nobody is interested any more
     receiver.released.set()
 
-    alone, hanging = min(pair[0][0] for pair in pairs), min(pair[1][0] for pair in pairs)
     assert hanging < alone * 1.05, (alone, hanging)
-    assert max(pair[1][1] for pair in pairs) < lane.END_PATIENCE + 0.1
 
 
 def test_an_observer_that_is_left_alone_loses_nothing(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

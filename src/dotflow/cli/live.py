@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dotflow.cli.view import Screen, raw_write, seconds, silence
 from dotflow.core.record import one_line
+from dotflow.core.redact import mask
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Picture:
         symbol, letter, style = STYLES[task.status]
         cells = [
             Text(letter if self._plain else symbol, style=style),
-            Text(one_line(task.task_id), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
+            Text(one_line(mask(task.task_id)), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
         ]
         if wide:
             cells.append(Text("Restored" if task.restored else str(task.status), style=style))

@@ -50,6 +50,11 @@ class ObserverFault(NamedTuple):
     event: str
     error: BaseException
 
+    def __repr__(self) -> str:
+        from dotflow.core.redact import mask
+
+        return mask(f"ObserverFault(observer={self.observer!r}, event={self.event!r}, error={self.error!r})")
+
 
 class Dispatcher:
     """Tells the observers of one run.

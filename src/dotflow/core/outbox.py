@@ -18,7 +18,7 @@ from dotflow.core.exception import DotflowError
 from dotflow.core.messages import TaskError
 from dotflow.core.record import event_id
 from dotflow.core.redact import KNOWN, masked
-from dotflow.core.task import Task
+from dotflow.core.task import Task, raw_id
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 if TYPE_CHECKING:
@@ -220,9 +220,9 @@ def stamped(task: Task, run_id: str) -> Any:
 def _name_of(event: Any) -> str | None:
     kind = type(event)
     if kind is TaskCompleted:
-        return event.task.task_id  # type: ignore[no-any-return]  # a text
+        return raw_id(event.task)
     if kind is TaskFailed:
-        return f"{NEWS}.{event.task.task_id}"
+        return f"{NEWS}.{raw_id(event.task)}"
     return NEWS if kind is WorkflowFinished else None
 
 
@@ -240,7 +240,7 @@ def _record_of(event: TaskFailed | WorkflowFinished, run_id: str) -> dict[str, A
         "at": time.time(),
         "status": event.status.value,
         "duration": event.duration,
-        "tasks": [[task.task_id, task.status.value] for task in event.tasks],
+        "tasks": [[raw_id(task), task.status.value] for task in event.tasks],
         "failed": [_task_record(stamped(task, run_id)) for task in failed],
     }
 
@@ -249,7 +249,7 @@ def _task_record(task: Any) -> dict[str, Any]:
     return {
         "id": task.event_id,
         "at": time.time(),
-        "task_id": task.task_id,
+        "task_id": raw_id(task),
         "group": task.group_name,
         "started": task._started,
         "duration": task.duration,

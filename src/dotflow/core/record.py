@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.context import Context
+from dotflow.core.task import raw_id
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def task_event_id(task: Task, run_id: str) -> str:
         attempt = ""  # there is one at most, and a process that takes over does not know its number
     else:
         attempt = str(failed if status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1)
-    return event_id(run_id, task.task_id, attempt, status)
+    return event_id(run_id, raw_id(task), attempt, status)
 
 
 def as_text(level: str, **kwargs: Any) -> str:

@@ -15,7 +15,7 @@ from dotflow.core.context import Context, make_context
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.messages import TaskError
 from dotflow.core.record import EXCEEDED, limited, task_event_id, task_result
-from dotflow.core.task import Task
+from dotflow.core.task import Task, raw_id
 
 if TYPE_CHECKING:
     import re
@@ -100,7 +100,8 @@ def mask_value(value: Any, depth: int = 0) -> Any:
         return kind(mask_value(item, depth + 1) for item in value)
     if isinstance(value, Context):
         inner = mask_value(value.storage, depth + 1)
-        copy = make_context(inner, value.task_id or "", value.workflow_id, 0, value.scheduled_for)
+        known = mask_value(value.workflow_id)
+        copy = make_context(inner, mask(value.task_id or ""), known, 0, value.scheduled_for)
         copy._made = value._made
         return copy
     if kind in (bytes, bytearray):
@@ -123,8 +124,8 @@ def mask_error(error: TaskError) -> TaskError:
 def masked(task: Task) -> Masked:
     """Return a copy of *task* as it is now, whose texts are masked when they are read."""
     new = Masked.__new__(Masked)
-    for name in Task.__slots__:
-        setattr(new, name, getattr(task, name))
+    for take, give in COPIES:
+        give(new, take(task))
     new._errors = list(task._errors) if task._errors else None
     new._origin = getattr(task, "_origin", "")
     new._clean = {}
@@ -147,6 +148,21 @@ class Masked(Task):
     def snapshot(self) -> Masked:
         """Return a copy."""
         return masked(self)
+
+    @property
+    def task_id(self) -> str:  # type: ignore[override]  # an attribute of a task, read by observers only
+        """Name of the task."""
+        return mask(raw_id(self))
+
+    @property
+    def workflow_id(self) -> Any:
+        """The workflow it belongs to."""
+        return mask_value(FIELDS["workflow_id"][0](self))
+
+    @property
+    def group_name(self) -> str:  # type: ignore[override]  # as above
+        """The group it belongs to."""
+        return mask(FIELDS["group_name"][0](self))
 
     @property
     def initial_context(self) -> Context:
@@ -201,6 +217,10 @@ class Masked(Task):
         return self._clean[name]
 
 
+FIELDS: dict[str, tuple[Any, Any]] = {
+    name: (vars(Task)[name].__get__, vars(Task)[name].__set__) for name in Task.__slots__
+}
+COPIES = list(FIELDS.values())
 PLACES = {"initial_context": "_initial", "previous_context": "_previous", "current_context": "_current"}
 
 

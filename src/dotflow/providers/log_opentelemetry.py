@@ -71,8 +71,8 @@ class LogOpenTelemetry(Log):
         attributes: dict[str, Any] = {}
         if task is not None:
             attributes = {
-                "dotflow.workflow_id": str(task.workflow_id),
-                "dotflow.task_id": task.task_id,
+                "dotflow.workflow_id": mask(str(task.workflow_id)),
+                "dotflow.task_id": mask(task.task_id),
                 "dotflow.task.status": str(task.status),
             }
             if level == "ERROR" and task.errors:

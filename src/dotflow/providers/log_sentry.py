@@ -42,8 +42,8 @@ class LogSentry(Log):
         last = task.errors[-1]
         with self._sentry.new_scope() as scope:
             extras = {
-                "workflow_id": str(task.workflow_id),
-                "task_id": task.task_id,
+                "workflow_id": mask(str(task.workflow_id)),
+                "task_id": mask(task.task_id),
                 "exception": last.exception,
                 "attempt": last.attempt,
                 "traceback": mask(last.traceback),
@@ -51,11 +51,13 @@ class LogSentry(Log):
             }
             for name, value in extras.items():
                 scope.set_extra(name, value)
-            scope.capture_message(f"Task {task.task_id} failed: {mask(last.message)}", level="error")
+            scope.capture_message(mask(f"Task {task.task_id} failed: {last.message}"), level="error")
 
     def _crumb(self, level: str, task: Any) -> None:
         if task is not None:
-            self._sentry.add_breadcrumb(category="dotflow", message=f"task:{task.task_id} {task.status}", level=level)
+            self._sentry.add_breadcrumb(
+                category="dotflow", message=mask(f"task:{task.task_id} {task.status}"), level=level
+            )
 
 
 def started(dsn: str | None, environment: str | None, rate: float) -> Any:

@@ -43,8 +43,8 @@ class LogStructlog(Log):
             write("dotflow", **{name: mask(str(value)) for name, value in kwargs.items()})
             return
         fields: dict[str, Any] = {
-            "workflow_id": str(task.workflow_id),
-            "task_id": task.task_id,
+            "workflow_id": mask(str(task.workflow_id)),
+            "task_id": mask(task.task_id),
             "status": str(task.status),
         }
         if task.duration is not None:
