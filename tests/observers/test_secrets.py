@@ -20,6 +20,7 @@ from dotflow.abc.metrics import Metrics
 from dotflow.abc.notify import Notify
 from dotflow.abc.tracer import Tracer
 from dotflow.core import around, redact
+from dotflow.core.outbox import NEWS
 from dotflow.providers import (
     LogDefault,
     LogOpenTelemetry,
@@ -205,3 +206,30 @@ def test_the_fault_of_an_observer_tells_no_secret(caplog: pytest.LogCaptureFixtu
 
     clean("faults", f"{run.observer_faults}{run.observer_faults[0]}")
     clean("log", caplog.text)
+
+
+def test_a_message_that_is_owed_is_kept_without_secrets(tmp_path: Path) -> None:
+    """In the storage; a result is kept as it is, since steps compute with it."""
+
+    class Away(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            raise ConnectionError("away")
+
+    storage = StorageSQLite(str(tmp_path / "db"))
+    run_of(notify=Away(), storage=storage)
+    news = [storage.get(key).storage for key in storage.list_keys() if NEWS in key]
+
+    text = json.dumps(news, ensure_ascii=False).replace(json.dumps(f"leaks {SECRET}", ensure_ascii=False), "")
+    clean("news", text)
+    assert any("returns" in key and SECRET in json.dumps(storage.get(key).storage, ensure_ascii=False).replace("\\", "")
+               for key in storage.list_keys())  # fmt: skip
+
+
+def test_half_a_secret_at_a_cut_is_masked() -> None:
+    """What is too long is cut after it is masked."""
+    redact.register([SECRET])
+    half = redact.TEXT_MOST // 2
+    for shift in range(len(SECRET) + 1):
+        text = redact.mask_long("x" * (half - shift) + SECRET + "y" * 200_000 + SECRET + "z" * (half - shift))
+        clean("cut", text, told=False)
+        assert len(text) < redact.TEXT_MOST + 100

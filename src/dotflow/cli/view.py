@@ -18,7 +18,7 @@ from dotflow.core.events import (
     WorkflowStarted,
 )
 from dotflow.core.record import one_line
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ def seconds(duration: float | None) -> str:
 
 def error_line(error: TaskError) -> str:
     """Return an error as one line."""
-    name, text = one_line(error.exception), one_line(mask(error.message).strip().rpartition("\n")[2])
+    name, text = one_line(error.exception), one_line(mask_error(error).message.strip().rpartition("\n")[2])
     return f"{name}: {text}" if text else name
 
 

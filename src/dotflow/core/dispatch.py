@@ -129,11 +129,11 @@ class Dispatcher:
         import logging
         import traceback
 
-        from dotflow.core.redact import mask
+        from dotflow.core.redact import mask_long
 
         logging.getLogger("dotflow").warning(
             "%s failed at %s and the run goes on; further failures of this kind are only counted\n%s",
-            observer, event, mask("".join(traceback.format_exception(error)).rstrip()),
+            observer, event, mask_long("".join(traceback.format_exception(error)).rstrip()),
         )  # fmt: skip
 
     def flush(self) -> None:

@@ -10,6 +10,7 @@ from dotflow.core.task import raw_id
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
+    from dotflow.core.messages import TaskError
     from dotflow.core.task import Task
 
 EXCEEDED = {"message": "Context size exceeded"}
@@ -118,7 +119,7 @@ def as_text(level: str, **kwargs: Any) -> str:
         return " ".join(f"{name}={one_line(value)}" for name, value in kwargs.items())
     line = f"ID {one_line(task.workflow_id)} - {one_line(task.task_id)} - {task.status}"
     if level == "ERROR" and task.errors:
-        line += " \n " + "\n ".join(one_line(part) for part in task.errors[-1].traceback.split("\n"))
+        line += " \n " + "\n ".join(one_line(part) for part in _last(task).traceback.split("\n"))
     if _ended(task):
         line += "".join(f"\n | {one_line(part)}" for part in task.output.splitlines())
     return line
@@ -159,10 +160,17 @@ def _fields(level: str, **kwargs: Any) -> dict[str, Any]:
     if task.retry_count:
         fields["retry_count"] = task.retry_count
     if level == "ERROR" and task.errors:
-        fields["error"] = {"exception": task.errors[-1].exception, "message": task.errors[-1].message}
+        last = _last(task)
+        fields["error"] = {"exception": last.exception, "message": last.message}
     if _ended(task):
         fields["output"] = task.output
     return fields
+
+
+def _last(task: Task) -> TaskError:
+    from dotflow.core.redact import mask_error
+
+    return mask_error(task.errors[-1])
 
 
 def _ended(task: Task) -> bool:

@@ -30,12 +30,14 @@ SECRET_NAMES = (
 )  # fmt: skip
 PATTERN = r"(?<=://)([^\s/@:\"']*):[^\s/@\"']+(?=@)|\b([Bb]earer) [\w.~+/=-]{6,}"
 DEEPEST = 50
+TEXT_MOST, MARGIN = 100_000, 10_000  # characters of an error's text that a sink gets; of a secret at the cut
 KNOWN = "="  # before an id that was made by another process
 
 _lock = threading.Lock()
 _registered: set[str] = set()
 _seen: frozenset[str] = frozenset()
 _search: re.Pattern[str] | None = None
+_hints: tuple[str, ...] = ()  # one of them is in every text that the pattern changes
 _stale = True
 
 
@@ -82,7 +84,19 @@ def refresh() -> None:
 def mask(text: str) -> str:
     """Return *text* with every secret in it replaced by ``***``."""
     search = _pattern() if _stale or _search is None else _search
-    return search.sub(_masked, text)
+    for hint in _hints:  # far faster than the pattern, which most texts do not need
+        if hint in text:
+            return search.sub(_masked, text)
+    return text
+
+
+def mask_long(text: str) -> str:
+    """Return the beginning and the end of a text that is too long for any sink, masked; else mask all of it."""
+    if len(text) <= TEXT_MOST:
+        return mask(text)
+    half = TEXT_MOST // 2  # cut after masking: half a secret tells something
+    head, tail = mask(text[: half + MARGIN])[:half], mask(text[-half - MARGIN :])[-half:]
+    return f"{head}\n… {len(text) - 2 * half} characters left out …\n{tail}"
 
 
 def mask_value(value: Any, depth: int = 0) -> Any:
@@ -112,8 +126,8 @@ def mask_value(value: Any, depth: int = 0) -> Any:
 
 
 def mask_error(error: TaskError) -> TaskError:
-    """Return *error*, or a masked copy without the exception itself."""
-    message, traceback, output = mask(error.message), mask(error.traceback), mask(error.output)
+    """Return *error*, or a copy without the exception itself, masked and cut to what a sink can take."""
+    message, traceback, output = mask_long(error.message), mask_long(error.traceback), mask(error.output)
     if message == error.message and traceback == error.traceback and output == error.output:
         return error
     found = TaskError(None, error.attempt)
@@ -259,7 +273,7 @@ def _masked(match: re.Match[str]) -> str:
 
 def _pattern() -> re.Pattern[str]:
     """Compile the pattern of all secrets anew, if there are others than last time."""
-    global _search, _seen, _stale
+    global _search, _seen, _stale, _hints
     import re
 
     with _lock:
@@ -269,6 +283,7 @@ def _pattern() -> re.Pattern[str]:
             forms = {form for secret in wanted for form in _forms(secret)}
             parts = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
             _search, _seen = re.compile("|".join([PATTERN, *parts])), wanted
+            _hints = ("://", "earer ", *forms)
         return _search
 
 

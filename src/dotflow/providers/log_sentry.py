@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.abc.log import Log
-from dotflow.core.redact import mask, register
+from dotflow.core.redact import mask, mask_error, register
 from dotflow.providers._require import require
 
 
@@ -39,15 +39,15 @@ class LogSentry(Log):
         task = kwargs.get("task")
         if task is None or not task.errors:
             return
-        last = task.errors[-1]
+        last = mask_error(task.errors[-1])
         with self._sentry.new_scope() as scope:
             extras = {
                 "workflow_id": mask(str(task.workflow_id)),
                 "task_id": mask(task.task_id),
                 "exception": last.exception,
                 "attempt": last.attempt,
-                "traceback": mask(last.traceback),
-                **({"output": mask(last.output)} if last.output else {}),
+                "traceback": last.traceback,
+                **({"output": last.output} if last.output else {}),
             }
             for name, value in extras.items():
                 scope.set_extra(name, value)

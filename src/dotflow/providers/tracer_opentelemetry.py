@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.tracer import Tracer
 from dotflow.core.around import carriers, surround
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.core.types import TypeStatus
 from dotflow.providers._otel import is_ours_to_make, resource
 from dotflow.providers._require import require
@@ -103,8 +103,8 @@ class TracerOpenTelemetry(Tracer):
         code = self._trace.StatusCode
         if task.status == TypeStatus.FAILED:
             if task.errors:
-                last = task.errors[-1]
-                told = {"exception.type": last.exception, "exception.message": mask(last.message)}
+                last = mask_error(task.errors[-1])
+                told = {"exception.type": last.exception, "exception.message": last.message}
                 span.add_event("exception", told)
             span.set_status(code.ERROR, str(task.status))
         elif task.status == TypeStatus.COMPLETED:

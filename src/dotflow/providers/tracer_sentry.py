@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.abc.tracer import Tracer
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.providers.log_sentry import started
 
 
@@ -64,7 +64,7 @@ class TracerSentry(Tracer):
         if task.retry_count:
             span.set_data("dotflow.task.retry_count", task.retry_count)
         if task.errors:
-            last = task.errors[-1]
-            span.set_data("dotflow.task.exception", mask(f"{last.exception}: {last.message}"))
+            last = mask_error(task.errors[-1])
+            span.set_data("dotflow.task.exception", f"{last.exception}: {last.message}")
         span.set_status("internal_error" if task.errors else "ok")
         span.finish()
