@@ -10,7 +10,7 @@ from dotflow.abc.notify import Notify
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.redact import mask, masked
 from dotflow.core.types import TypeStatus, WorkflowStatus
-from dotflow.providers._http import checked_timeout
+from dotflow.providers._http import checked_timeout, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,22 @@ class Messenger(Notify):
     @abstractmethod
     def send(self, message: Message) -> Any:
         """Send *message*; return the answer."""
+
+
+class WebhookMessenger(Messenger):
+    """A notifier that posts its messages to a webhook, whose address is a secret."""
+
+    def __init__(
+        self,
+        webhook_url: str,
+        notification_type: str | None = None,
+        show_result: bool = False,
+        timeout: float = 1.5,
+        *,
+        runs: bool = False,
+    ) -> None:
+        super().__init__(notification_type, show_result, timeout, runs)
+        self.webhook_url = checked_url(f"{type(self).__name__}(webhook_url=...)", webhook_url)
 
 
 def message_of_run(run: Any) -> Message:

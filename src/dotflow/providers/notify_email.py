@@ -18,7 +18,7 @@ ERROR_MOST = 20_000
 
 
 class NotifyEmail(Messenger):
-    """Send a mail through an SMTP server.
+    """Send a mail through an SMTP server. A change that is told twice has one ``Message-ID``.
 
     Args:
         host: The server.

@@ -26,8 +26,9 @@ class NotifyWebhook(Notify):
     """Post each change as JSON to an address of yours, signed if there is a key.
 
     The body has ``id``, ``event`` (``task`` or ``workflow``), ``sent_at`` (seconds since the epoch), ``workflow_id``,
-    ``status``, and ``task`` (as ``task.result()`` gives it) or ``duration`` and ``tasks``. The id is the same when
-    the same change is told again. The header ``X-Dotflow-Signature`` is ``t=<sent_at>,v1=<hex>``, the HMAC-SHA256 of
+    ``status``, and ``task`` (as ``task.result()`` gives it) or ``duration`` and ``tasks``. The id, which is also in the
+    header ``X-Dotflow-Event-Id``, is the same when the same change is told again, by this process or by one that took
+    over the run. The header ``X-Dotflow-Signature`` is ``t=<sent_at>,v1=<hex>``, the HMAC-SHA256 of
     ``<sent_at>.<body>``; see ``NotifyWebhook.verify``.
 
     Args:
