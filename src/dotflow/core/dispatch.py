@@ -56,6 +56,14 @@ class ObserverFault(NamedTuple):
         return mask(f"ObserverFault(observer={self.observer!r}, event={self.event!r}, error={self.error!r})")
 
 
+class Hook(NamedTuple):
+    """An observer's name, how it is told, and, if it gets masked copies, its id."""
+
+    name: str
+    tell: Callable[[Any], None]
+    own: int | None
+
+
 class Dispatcher:
     """Tells the observers of one run.
 
@@ -80,7 +88,7 @@ class Dispatcher:
         self._mutex = threading.Lock()
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
-        self._hooks: dict[type, list[tuple[str, Any]]] = {}
+        self._hooks: dict[type, list[Hook]] = {}
         self._notified: dict[type, list[Callable[[Any], None]]] = {}
         self.run_id = ""
         self.outbox: Outbox | None = None
@@ -109,9 +117,15 @@ class Dispatcher:
 
     def __call__(self, event: Event) -> None:
         """Tell everybody, in order."""
-        for name, hook in self._hooks.get(type(event), ()):
+        copied: Any = None
+        for name, hook, own in self._hooks.get(type(event), ()):
             try:
-                hook(event)
+                if own is None:
+                    hook(event)
+                    continue
+                if copied is None:
+                    copied = _frozen(event) if type(event) in OF_TASKS else event
+                _guarded(hook, own, copied)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:  # a CancelledError of its own making is a fault like any other
@@ -144,8 +158,8 @@ class Dispatcher:
                 lane.flush(until, self._run)
             lane.release(self._run)
 
-    def _hook(self, kind: type, name: str, hook: Any) -> None:
-        self._hooks.setdefault(kind, []).append((name, hook))
+    def _hook(self, kind: type, name: str, hook: Any, own: int | None = None) -> None:
+        self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
 
     def _connect(self, config: Config) -> None:
         nested = _inside()
@@ -164,6 +178,7 @@ class Dispatcher:
             return
         _refresh()
         hook: Callable[[Any], None] = functools.partial(call, provider)
+        own = None
         if name == "notify":
             hook = self._notifying(provider, hook)
             for kind in kinds:
@@ -171,9 +186,9 @@ class Dispatcher:
         elif name in NETWORK:
             hook = self._sent(provider, hook)
         elif not getattr(provider, "masks", False):
-            hook = _guarded(provider, hook)
+            own = id(provider)
         for kind in kinds:
-            self._hook(kind, _name(provider), hook)
+            self._hook(kind, _name(provider), hook, own)
 
     def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[..., None]:
         lane = self._lanes.get(id(provider))
@@ -218,6 +233,7 @@ ENDS: Kinds = (TaskCompleted, TaskFailed, TaskPaused)
 INFORMED: Kinds = (TaskStarted, TaskCompleted, TaskRestored, TaskPaused)
 NOTIFIED: Kinds = (TaskStarted, TaskRetried, *ENDS)
 ALL: Kinds = (WorkflowStarted, TaskStarted, TaskRetried, *ENDS, TaskRestored, WorkflowFinished)
+OF_TASKS = frozenset(ALL) - {WorkflowStarted, WorkflowFinished}  # their first field is the task
 NETWORK = ("notify", "server")
 
 
@@ -304,9 +320,9 @@ def _frozen(event: Any) -> Any:
     """Return a copy of *event* that stays as it is and tells no secret."""
     from dotflow.core.redact import Masked, masked
 
-    if hasattr(event, "task"):
-        task = event.task
-        return event._replace(task=task if type(task) is Masked else masked(task))
+    if type(event) in OF_TASKS:
+        task, *rest = event
+        return type(event)(task if type(task) is Masked else masked(task), *rest)
     tasks = [masked(task) for task in event.tasks]
     workflow = getattr(event, "workflow", None)
     if workflow is None:
@@ -317,19 +333,14 @@ def _frozen(event: Any) -> Any:
     return event._replace(tasks=tasks, workflow=frozen)
 
 
-def _guarded(provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return *hook* with masked copies, and so that a workflow that the provider starts does not tell it again."""
-    own = id(provider)
-
-    def tell(event: Any) -> None:
-        before = _inside()
-        here.observers = before | {own}
-        try:
-            hook(_frozen(event))
-        finally:
-            here.observers = before
-
-    return tell
+def _guarded(hook: Callable[[Any], None], own: int, event: Any) -> None:
+    """Tell the observer *own*, so that a workflow that it starts does not tell it again."""
+    before = _inside()
+    here.observers = before | {own}
+    try:
+        hook(event)
+    finally:
+        here.observers = before
 
 
 def _inside() -> frozenset[int]:

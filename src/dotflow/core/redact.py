@@ -15,7 +15,7 @@ from dotflow.core.context import Context, make_context
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.messages import TaskError
 from dotflow.core.record import EXCEEDED, limited, task_event_id, task_result
-from dotflow.core.task import Task, raw_id
+from dotflow.core.task import T, Task, raw_id
 
 if TYPE_CHECKING:
     import re
@@ -138,12 +138,12 @@ def mask_error(error: TaskError) -> TaskError:
 def masked(task: Task) -> Masked:
     """Return a copy of *task* as it is now, whose texts are masked when they are read."""
     new = Masked.__new__(Masked)
-    for take, give in COPIES:
-        give(new, take(task))
-    new._errors = list(task._errors) if task._errors else None
-    new._origin = getattr(task, "_origin", "")
+    new._origin = ""
     new._clean = {}
-    return new
+    return task.copy_into(new)
+
+
+SLOTS: dict[str, Any] = dict(vars(Task))
 
 
 class Masked(Task):
@@ -163,20 +163,24 @@ class Masked(Task):
         """Return a copy."""
         return masked(self)
 
-    @property
-    def task_id(self) -> str:  # type: ignore[override]  # an attribute of a task, read by observers only
-        """Name of the task."""
-        return mask(raw_id(self))
+    task_id = property(lambda self: mask(raw_id(self)), SLOTS["task_id"].__set__, None, "Name of the task.")
+    workflow_id = property(
+        lambda self: mask_value(SLOTS["workflow_id"].__get__(self)), SLOTS["workflow_id"].__set__, None,
+        "The workflow it belongs to.",
+    )  # fmt: skip
+    group_name = property(
+        lambda self: mask(SLOTS["group_name"].__get__(self)), SLOTS["group_name"].__set__, None,
+        "The group it belongs to.",
+    )  # fmt: skip
 
-    @property
-    def workflow_id(self) -> Any:
-        """The workflow it belongs to."""
-        return mask_value(FIELDS["workflow_id"][0](self))
-
-    @property
-    def group_name(self) -> str:  # type: ignore[override]  # as above
-        """The group it belongs to."""
-        return mask(FIELDS["group_name"][0](self))
+    def copy_into(self, new: T) -> T:
+        """Give *new* everything that this task is now, with its ids as they are."""
+        super().copy_into(new)
+        new.task_id, new.workflow_id = raw_id(self), SLOTS["workflow_id"].__get__(self)
+        new.group_name = SLOTS["group_name"].__get__(self)
+        if isinstance(new, Masked):
+            new._origin = self._origin
+        return new
 
     @property
     def initial_context(self) -> Context:
@@ -231,10 +235,6 @@ class Masked(Task):
         return self._clean[name]
 
 
-FIELDS: dict[str, tuple[Any, Any]] = {
-    name: (vars(Task)[name].__get__, vars(Task)[name].__set__) for name in Task.__slots__
-}
-COPIES = list(FIELDS.values())
 PLACES = {"initial_context": "_initial", "previous_context": "_previous", "current_context": "_current"}
 
 
