@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +28,7 @@ from dotflow.core.task import Task
 from dotflow.providers import NotifyWebhook, StorageDefault, StorageSQLite
 
 SEED = int(os.environ.get("DOTFLOW_KILL_SEED") or random.SystemRandom().randrange(2**32))
-KILLS = 12
+KILLS = 8
 
 
 def live(room: Path, kind: str, when: str = "", what: str = "", seconds: float | None = None) -> bool:
@@ -172,6 +174,50 @@ def test_a_message_that_may_be_delivered_later_stays_owed(tmp_path: Path, error:
     flow(storage, ear).start(resume=True)
 
     assert [(name, status) for name, status, _ in ear.heard] == [("step", "Completed")] * owed
+
+
+def test_messages_that_found_no_room_stay_owed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a full queue dropped is told by the next start, and no thread waits for it."""
+    monkeypatch.setattr("dotflow.core.lane.QUEUE_LENGTH", 2)
+    storage, gate, ear = StorageSQLite(str(tmp_path / "db")), threading.Event(), Ear()
+
+    class Slow(Ear):
+        def hook_status_task(self, task: Any) -> None:
+            gate.wait(10)
+            super().hook_status_task(task)
+
+    slow = Slow()
+    workflow = DotFlow(Config(storage=storage, notify=slow), workflow_id="w")
+    workflow.task.add([step] * 5)
+    run = workflow.start(on_success=lambda tasks: gate.set())
+    monkeypatch.undo()
+    again = DotFlow(Config(storage=storage, notify=ear), workflow_id="w")
+    again.task.add([step] * 5)
+    again.start(resume=True)
+
+    assert run.observer_fault_counts["Slow"] >= 7
+    heard = [known for _, status, known in slow.heard + ear.heard if status == "Completed"]
+    assert len(set(heard)) == len(heard) == 5
+    for thread in threading.enumerate():
+        if thread.name == "dotflow-outbox":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("mode", ["background", "parallel"])
+def test_every_way_to_run_has_an_outbox(tmp_path: Path, mode: str) -> None:
+    """Behind the caller, in processes, and on an event loop, where a failure is saved without blocking it."""
+    for number, start in enumerate((lambda w: w.start(mode=mode), lambda w: asyncio.run(w.start_async(mode=mode)))):
+        storage = StorageSQLite(str(tmp_path / f"db{number}"))
+        workflow = DotFlow(Config(storage=storage, notify=Down(OSError("away"))), workflow_id="w")
+        workflow.task.add([step, owing_flow.bad], initial_context=str(tmp_path / f"bad{number}"))
+        start(workflow).wait()
+        ear = Ear()
+        again = DotFlow(Config(storage=storage, notify=ear), workflow_id="w")
+        again.task.add([step, owing_flow.bad], initial_context=str(tmp_path / f"bad{number}"))
+        again.start(resume=True)
+        late = [(name, status) for name, status, _ in ear.heard][:2]
+        assert sorted(late) == [("bad", "Failed"), ("step", "Completed")]
 
 
 def test_a_webhook_sends_the_id(tmp_path: Path, receiver: Receiver) -> None:

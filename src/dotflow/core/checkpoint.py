@@ -141,7 +141,8 @@ class Checkpoint:
         """Save a record under that name."""
         task = self._pseudo(name)
         key = self.key(task)
-        self._call(self._storage.post, key, context=self._context(task, value, key))
+        with self.turn:
+            self._call(self._storage.post, key, context=self._context(task, value, key))
 
     def read_records(self, names: Sequence[str]) -> dict[str, Any]:
         """Return those records of these names that there are."""

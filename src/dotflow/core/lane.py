@@ -111,6 +111,8 @@ class Lane:
         if dropped is not None:
             error = OverflowError(f"more than {QUEUE_LENGTH} calls wait; the oldest one was dropped")
             dropped.fault(dropped.name, type(dropped.event).__name__, error)
+            if dropped.done is not None:
+                dropped.done(error)
 
     def flush(self, until: float, run: int | None = None) -> None:
         """Wait for the calls of *run*, or all; not for a call that has taken as long already, nor while it is hopeless.

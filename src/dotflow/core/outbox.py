@@ -228,7 +228,7 @@ def _name_of(event: Any) -> str | None:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether a notifier failed in a way that says nothing against telling it again."""
-    return isinstance(error, OSError) or bool(getattr(error, "later", False))
+    return isinstance(error, (OSError, OverflowError)) or bool(getattr(error, "later", False))
 
 
 def _record_of(event: TaskFailed | WorkflowFinished, run_id: str) -> dict[str, Any]:
