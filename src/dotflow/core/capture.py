@@ -115,8 +115,8 @@ class Kept:
             if len(self._tail) > 2 * self._tail_room + 1000:
                 cut = len(self._tail) - self._tail_room
                 self._tail, self._lost = self._tail[cut:], self._lost + cut
-        if mirror is not None:
-            mirror.add(text)
+            if mirror is not None:
+                mirror.add(text)
         stream.write(text)
 
 
