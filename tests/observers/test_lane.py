@@ -131,6 +131,7 @@ def test_what_is_lost_at_the_end_of_the_program_is_said(receiver: Receiver) -> N
     assert done.stderr == "5 calls of NotifySlack were not delivered before the program ended\n"
 
 
+@pytest.mark.alone
 def test_the_end_does_not_wait_for_a_call_that_took_that_long_already() -> None:
     """Nor does it wait for a lane that is left alone."""
     made, began = Lane(patience=30), threading.Event()
