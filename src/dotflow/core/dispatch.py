@@ -190,15 +190,18 @@ class Dispatcher:
         for kind in kinds:
             self._hook(kind, _name(provider), hook, own)
 
-    def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[..., None]:
+    def _sent(
+        self, provider: Any, hook: Callable[[Any], None], freeze: Callable[[Any], Any] | None = None
+    ) -> Callable[..., None]:
         lane = self._lanes.get(id(provider))
         if lane is None:
             lane = self._lanes[id(provider)] = lane_of(provider)
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
+        frozen = freeze or _frozen
 
         def send(event: Any, done: Any = None) -> None:
             if type(event) is not WorkflowStarted:
-                lane.put(Call(name, hook, _frozen(event), fault, run, own, done))
+                lane.put(Call(name, hook, frozen(event), fault, run, own, done))
                 return
             for piece in _pieces(_frozen(event)):
                 lane.put(Call(name, hook, piece, fault, run, own))
@@ -206,21 +209,24 @@ class Dispatcher:
         return send
 
     def _notifying(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
-        from dotflow.core.outbox import stamped
-        from dotflow.core.record import event_id
-
-        put = self._sent(provider, hook)
+        put = self._sent(provider, hook, self._stamped)
 
         def send(event: Any) -> None:
-            run_id, outbox = self.run_id, self.outbox
-            done = None if outbox is None else outbox.ticket(event, len(self._notified[type(event)]))
-            if type(event) is WorkflowFinished:
-                event = event._replace(event_id=event.event_id or event_id(run_id, "", event.status))
-            else:
-                event = event._replace(task=stamped(event.task, run_id))
-            put(event, done)
+            outbox = self.outbox
+            put(event, None if outbox is None else outbox.ticket(event, len(self._notified[type(event)])))
 
         return send
+
+    def _stamped(self, event: Any) -> Any:
+        """Return a copy of *event* as ``_frozen`` does, with the id of the message about it."""
+        copied = _frozen(event)
+        if type(event) is WorkflowFinished:
+            from dotflow.core.record import event_id
+
+            return copied._replace(event_id=event.event_id or event_id(self.run_id, "", event.status))
+        if not copied.task._origin:
+            copied.task._origin = self.run_id
+        return copied
 
     def _outcome(self, event: WorkflowFinished) -> None:
         chosen = self._on_success if event.status is WorkflowStatus.COMPLETED else self._on_failure
