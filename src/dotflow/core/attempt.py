@@ -46,12 +46,10 @@ def attempt(order: Attempt) -> Outcome:
             value, kind = value.storage, type(value.storage)
         if _has_actions[kind] if kind in _has_actions else _learn(kind):
             value = _run_methods(value, order)
+        outcome = make_outcome((order.position, order.number, value, None, True, started, False, ""))
     except BaseException as error:
-        return failure(order, error, started)
-    finally:
-        if leave is not None:
-            leave()
-    return make_outcome((order.position, order.number, value, None, True, started, False))
+        outcome = failure(order, error, started)
+    return outcome if leave is None else leave(outcome)
 
 
 async def attempt_async(order: Attempt) -> Outcome:
@@ -72,12 +70,10 @@ async def attempt_async(order: Attempt) -> Outcome:
             import asyncio
 
             value = await asyncio.to_thread(_run_methods, value, order)
+        outcome = Outcome(order.position, order.number, value, None, True, started)
     except BaseException as error:
-        return failure(order, error, started)
-    finally:
-        if leave is not None:
-            leave()
-    return Outcome(order.position, order.number, value, None, True, started)
+        outcome = failure(order, error, started)
+    return outcome if leave is None else leave(outcome)
 
 
 def failure(order: Attempt, error: BaseException, started: float = 0) -> Outcome:

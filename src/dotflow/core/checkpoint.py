@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from dotflow.abc.storage import Storage
     from dotflow.core.codec import Codec
+    from dotflow.core.outbox import Outbox
 
 FEW_PAUSES = (0.05, 0.1, 0.2)  # seconds, after a failure that says nothing of passing
 LONGEST_PAUSE = 2.0
@@ -40,6 +42,8 @@ class Checkpoint:
         self._many = storage.can("post_many")
         self.blocks = not storage.keeps_objects
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
+        self.outbox: Outbox | None = None
+        self.turn = threading.Lock()  # whose turn it is to call the storage: the run's, or its outbox's
 
     def lead(self, wait: float) -> Callable[[], None] | None:
         """Become the leader of the workflow where the storage can arrange that; return what gives it up."""
@@ -52,9 +56,10 @@ class Checkpoint:
 
     def save(self, pairs: Sequence[tuple[Task, Any]]) -> list[Any]:
         """Save results; for each, return what is handed on: ``MISSING`` for the result itself, or ``Refused``."""
-        if len(pairs) > 1 and self._many:
-            return self._save_together(pairs)
-        return [self.save_one(task, value) for task, value in pairs]
+        with self.turn:
+            if len(pairs) > 1 and self._many:
+                return self._save_together(pairs)
+            return [self.save_one(task, value) for task, value in pairs]
 
     def save_one(self, task: Task, value: Any) -> Any:
         """Save one result; answer as ``save`` does."""
@@ -120,7 +125,7 @@ class Checkpoint:
         """
         storage = self._storage
         if not (storage.clears_at_once and storage.can("clear")):
-            keys = [self.key(task) for task in (self._pseudo(RECORD), self._pseudo(FINGERPRINT), *tasks)]
+            keys = [self.key(task) for task in (*map(self._pseudo, self._records(tasks)), *tasks)]
             found = self._find(keys)
             for key in reversed(keys):
                 if key not in found:
@@ -144,9 +149,43 @@ class Checkpoint:
         """Save a record under that name."""
         task = self._pseudo(name)
         key = self.key(task)
-        self._call(self._storage.post, key, context=self._context(task, value, key))
+        with self.turn:
+            self._call(self._storage.post, key, context=self._context(task, value, key))
+
+    def read_records(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return those records of these names that there are."""
+        keys = {name: self.key(self._pseudo(name)) for name in names}
+        found = self._find(list(keys.values()))
+        return {name: self._decode(found[key].storage, bind=key) for name, key in keys.items() if key in found}
+
+    def note(self, name: str, value: Any) -> None:
+        """Save a record, or raise at once: nothing waits for it to be there."""
+        task = self._pseudo(name)
+        key = self.key(task)
+        self._once(self._storage.post, key, context=self._context(task, value, key))
+
+    def drop(self, name: str) -> None:
+        """Remove a record, or raise at once."""
+        key = self.key(self._pseudo(name))
+        if self._storage.can("delete"):
+            self._once(self._storage.delete, key)
+        else:
+            self._once(self._storage.post, key, context=Context(None, workflow_id=None))
 
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _records(self, tasks: Sequence[Task]) -> list[str]:
+        """The names of all records that there may be."""
+        from dotflow.core.outbox import NEWS, OUTBOX
+
+        news = [NEWS, *(f"{NEWS}.{task.task_id}" for task in tasks)] if self.keeps_records else []
+        return [RECORD, FINGERPRINT, *([OUTBOX] if news else []), *news]
+
+    def _once(self, method: Callable[..., Any], key: str, **kwargs: Any) -> None:
+        try:
+            method(key=key, **kwargs)
+        except Exception as error:  # a third party's method (ADR 0010)
+            raise self._blame(error, key) from error
 
     def key(self, task: Task) -> str:
         """Return the key the storage chose for *task*."""

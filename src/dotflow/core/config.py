@@ -51,12 +51,15 @@ class Config:
             steps name.
         secrets: Texts that no log line, notification, trace or report may show, whatever workflow of this process
             writes it; each of at least 4 characters.
+        capture_output: Keep what each attempt prints (``sys.stdout`` and ``sys.stderr``, wherever it runs) as
+            ``task.output``, and mask secrets in it on its way to the console. ``True`` keeps 65,536 characters of an
+            attempt, a number so many, half of them from the end.
 
     Raises:
         NotCallableObject: a provider that is not an instance of its contract.
 
     .. versionchanged:: 2.0
-        ``executor``, ``codec``, ``types`` and ``secrets`` are new.
+        ``executor``, ``codec``, ``types``, ``secrets`` and ``capture_output`` are new.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Config:
         codec: str = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
+        capture_output: bool | int = False,
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
         for name, provider in zip(CONTRACTS, given, strict=True):
@@ -83,6 +87,7 @@ class Config:
             from dotflow.core.redact import register
 
             register(secrets)
+        self.capture_output = 0 if capture_output is False else _limit(capture_output)
 
     @classmethod
     def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:
@@ -146,6 +151,12 @@ def _default(name: str) -> Any:
 
     kind = getattr(dotflow.providers, f"{CONTRACTS[name]}Default")
     return kind(output="logger") if name == "log" else kind()
+
+
+def _limit(capture_output: bool | int) -> int:
+    from dotflow.core.capture import checked_limit
+
+    return checked_limit(capture_output)
 
 
 def _codec(mode: str, types: Iterable[type]) -> Codec:

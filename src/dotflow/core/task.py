@@ -61,6 +61,7 @@ class Task:
         "_finished",
         "_from",
         "_initial",
+        "_output",
         "_previous",
         "_started",
         "callback",
@@ -103,6 +104,7 @@ class Task:
         self._current: Any = MISSING
         self.status = TypeStatus.NOT_STARTED
         self._errors: list[TaskError] | None = None
+        self._output = ""
         self.retry_count = 0
         self.duration: float | None = None
         self._started = self._finished = self._from = 0.0
@@ -139,6 +141,7 @@ class Task:
         """Give *new* everything that this task is now. Written out: observers get a copy at each event."""
         new._created, new._started, new._finished, new._from = self._created, self._started, self._finished, self._from
         new._initial, new._previous, new._current = self._initial, self._previous, self._current
+        new._output = self._output
         new._errors = list(self._errors) if self._errors else None
         new.callback, new.config, new.step = self.callback, self.config, self.step
         new.task_id, new.workflow_id, new.group_name = self.task_id, self.workflow_id, self.group_name
@@ -206,6 +209,24 @@ class Task:
         return self.errors[-1] if self.errors else TaskError()
 
     @property
+    def output(self) -> str:
+        """What the last attempt printed, masked and cut to the limit, if ``Config(capture_output=...)`` asks for that.
+
+        .. versionadded:: 2.0
+        """
+        return self._output
+
+    @property
+    def event_id(self) -> str:
+        """The id of the message about this change, in the copies that notifiers get; else empty.
+
+        It is the same each time the change is told, by whichever process, and different for every other change.
+
+        .. versionadded:: 2.0
+        """
+        return ""
+
+    @property
     def created_at(self) -> datetime:
         """When the record was made, in UTC."""
         return datetime.fromtimestamp(self._created, UTC)
@@ -237,6 +258,12 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task(task_id={self.task_id!r}, status={str(self.status)!r})"
+
+
+def raw_id(task: Task) -> str:
+    """The name of *task* as it is, where a copy for observers would mask it."""
+    found: str = vars(Task)["task_id"].__get__(task)
+    return found
 
 
 class Deferred:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
-from dotflow.core.events import TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
+from dotflow.core.events import TaskFailed, TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
 from dotflow.core.exception import (
     ConfigurationError,
     DotflowError,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Literal
 
+    from dotflow.core.capture import Capture
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
@@ -235,9 +236,17 @@ class Manager:
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
         )
         self._found = found
+
+    def _capture(self) -> Capture | None:
+        if not self._config.capture_output:
+            return None
+        from dotflow.core.capture import prepare
+
+        return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
         from dotflow import providers
@@ -255,6 +264,7 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
+        self._owed = self._open_outbox(untouched)
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
@@ -278,7 +288,19 @@ class Manager:
             store.write_record(RECORD, self._record)
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        return found, str(record.get("run_id") or _new_id())
+        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
+        if store.outbox is not None:
+            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        return found, run_id
+
+    def _open_outbox(self, untouched: bool) -> list[Event]:
+        """Keep what notifiers are owed, if there are any and the storage can; return what an earlier process owed."""
+        if not (self._store.keeps_records and self._tell.notifies(TaskFailed)):
+            return []
+        from dotflow.core.outbox import Outbox
+
+        outbox = self._store.outbox = Outbox(self._store, self._tell.fault)
+        return [] if untouched else outbox.left(self.tasks)
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -391,6 +413,9 @@ class Manager:
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
         tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        tell.outbox = self._store.outbox
+        for event in self._owed:
+            tell.tell_late(event)
         for index, value in self._found.items():
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
@@ -411,8 +436,14 @@ class Manager:
         status = run.finish()
         self._save_record(status)
         self._status = status
-        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        ended = WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks)
+        outbox = tell.outbox
+        if outbox is not None and tell.notifies(WorkflowFinished):
+            outbox.owe(ended)
+        tell(ended)
         tell.flush()
+        if outbox is not None:
+            outbox.close()
 
     def _save_record(self, status: WorkflowStatus) -> None:
         if self._record is None:
