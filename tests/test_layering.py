@@ -44,6 +44,7 @@ LAYERS = {
     "dotflow.core.dispatch": ENGINE,
     "dotflow.core.lane": ENGINE,
     "dotflow.core.attempt": ENGINE,
+    "dotflow.core.family": ENGINE,
     "dotflow.core.inbox": ENGINE,
     "dotflow.core.loop": ENGINE,
     "dotflow.core.place": ENGINE,

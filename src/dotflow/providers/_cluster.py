@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import dotflow
 from dotflow.abc.executor import Executor
 from dotflow.core.attempt import failure
 from dotflow.core.exception import ClusterUnreachable, ConfigurationError, UnsupportedOption, WorkerLost
@@ -97,7 +98,8 @@ class ClusterExecutor(Executor):
             report(parcel)
             return lambda: None
         if time.monotonic() - self._counted > COUNT_AGAIN:
-            self._count()
+            self._counted = time.monotonic()
+            threading.Thread(target=self._count, name="dotflow-count", daemon=True).start()
         job = Job(order, parcel, report)
         self._send(job)
 
@@ -119,13 +121,30 @@ class ClusterExecutor(Executor):
         self._counted = time.monotonic()
         self._cores = self._count_cores() or self._cores
 
+    def _ask(self, words: list[str], until: float, where: str, fix: str) -> None:
+        """Have another Python process reach the cluster, since the libraries themselves may try for ever."""
+        reason = f"no cluster at {where} answered within {self.patience:g} s"
+        try:
+            subprocess.run(
+                [sys.executable, *words],
+                check=True,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=max(until - time.monotonic(), 0.1),
+            )
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise self._refuse(f"{reason} ({said})", fix) from error
+        except subprocess.TimeoutExpired as error:
+            raise self._refuse(reason, fix) from error
+
     def _refuse(self, reason: object, fix: str) -> ClusterUnreachable:
         return ClusterUnreachable(f"{self._kind}: {reason}; {fix}")
 
-    def _compare(self, version: object) -> None:
-        if version != dotflow.__version__:
+    def _compare(self, found: object) -> None:
+        if found != version():
             raise UnsupportedOption(
-                f"{self._kind}: the workers have dotflow {version}, this process has {dotflow.__version__}; "
+                f"{self._kind}: the workers have dotflow {found}, this process has {version()}; "
                 "install the same version on both"
             )
 
@@ -155,5 +174,5 @@ class ClusterExecutor(Executor):
 
 
 def version() -> str:
-    """Return dotflow's version, on a worker."""
-    return dotflow.__version__
+    """Return dotflow's version here."""
+    return str(sys.modules["dotflow"].__version__)  # the root is above this layer

@@ -15,8 +15,10 @@ from dotflow.providers.executor_process import usable_cores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+UNWANTED_KEPT = 10_000
 CLOSE_PATIENCE = 10.0  # seconds for a cluster of our own to end
 START = "start one with `dask scheduler` and `dask worker`, or leave the address out for a cluster on this machine"
+KNOCK = "import sys, distributed; distributed.Client(sys.argv[1], timeout=float(sys.argv[2])).close()"
 
 
 class ExecutorDask(ClusterExecutor):
@@ -61,6 +63,8 @@ class ExecutorDask(ClusterExecutor):
     def _connect(self, until: float) -> None:
         if self._given is None:
             self._own = self._start()
+        if isinstance(self._given, str):
+            self._ask(["-c", KNOCK, self._given, str(self.patience)], until, self._given, START)
         try:
             if self._client is None:
                 self._client = self._dask.Client(
@@ -138,7 +142,7 @@ class ExecutorDask(ClusterExecutor):
         try:
             found = self._client.run(unwant, future.key, on_error="return")
             if not any(answer is True for answer in found.values()):
-                future.cancel()  # it has not begun
+                future.cancel()  # it has not begun, and will not
         except (OSError, RuntimeError, ValueError):
             job.lost("stopped")
 
@@ -155,7 +159,7 @@ class ExecutorDask(ClusterExecutor):
 # -- on the workers -------------------------------------------------------------------------------------------
 
 _running: set[str] = set()
-_unwanted: set[str] = set()
+_unwanted: dict[str, None] = {}  # the last ones, also of attempts that have not come to this worker yet
 
 
 def make_on_dask(parcel: Parcel) -> bytes:
@@ -169,15 +173,15 @@ def make_on_dask(parcel: Parcel) -> bytes:
         return make(parcel, _watch(worker, key))
     finally:
         _running.discard(key)
-        _unwanted.discard(key)
+        _unwanted.pop(key, None)
 
 
 def unwant(key: str) -> bool:
-    """Have that attempt killed, if this worker makes it; return whether it does."""
-    if key not in _running:
-        return False
-    _unwanted.add(key)
-    return True
+    """Have that attempt killed, or not begun should it come; return whether this worker makes it."""
+    _unwanted[key] = None
+    while len(_unwanted) > UNWANTED_KEPT:
+        del _unwanted[next(iter(_unwanted))]
+    return key in _running
 
 
 def _watch(worker: Any, key: str) -> Callable[[], bool]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -65,10 +63,17 @@ class ExecutorRay(ClusterExecutor):
         self._remote: Any = None
 
     def _connect(self, until: float) -> None:
-        ray = self._ray
+        ray, address = self._ray, self._address
+        if address is not None and ":" in address:
+            self._knock(address, until)
         if not ray.is_initialized():
             self._owned = True
-            self._start(until)
+            self._start()
+        elif address not in (None, "auto", ray.get_runtime_context().gcs_address):
+            raise ConfigurationError(
+                f"ExecutorRay({address!r}): this process is connected to another cluster already, "
+                f"{ray.get_runtime_context().gcs_address}; leave the address out, or call ray.shutdown() first"
+            )
         self._remote = ray.remote(max_retries=0)(make)
         try:
             found = ray.get(ray.remote(version).remote(), timeout=max(until - time.monotonic(), 1.0))
@@ -81,11 +86,9 @@ class ExecutorRay(ClusterExecutor):
             raise self._refuse(f"a worker cannot run dotflow ({error})", "install dotflow there") from error
         self._compare(found)
 
-    def _start(self, until: float) -> None:
+    def _start(self) -> None:
         """Join the cluster, or start one; leave the handler of SIGTERM as it was, which Ray replaces."""
         address = self._address
-        if address is not None and ":" in address:
-            self._knock(address, until)
         main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM) if main else None
         try:
@@ -102,24 +105,24 @@ class ExecutorRay(ClusterExecutor):
     def _knock(self, address: str, until: float) -> None:
         """Refuse an address that does not answer; ``ray.init`` itself would try for minutes."""
         host, _, port = address.rpartition(":")
-        reason = f"no cluster at {address} answered within {self.patience:g} s"
         try:
             socket.create_connection((host, int(port)), timeout=max(until - time.monotonic(), 0.1)).close()
         except ValueError as error:
             raise ConfigurationError(f"ExecutorRay({address!r}) needs an address like 'host:6379'") from error
         except OSError as error:
-            raise self._refuse(f"{reason} ({error})", START) from error
-        ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-        try:
-            subprocess.run(ask, check=True, capture_output=True, timeout=max(until - time.monotonic(), 0.1))
-        except subprocess.SubprocessError as error:
-            raise self._refuse(f"{reason} as Ray does", START) from error
+            raise self._refuse(
+                f"no cluster at {address} answered within {self.patience:g} s ({error})", START
+            ) from error
+        self._ask(["-m", "ray.scripts.scripts", "health-check", "--address", address], until, address, START)
 
     def _alive(self) -> bool:
         return bool(self._ray.is_initialized())
 
     def _count_cores(self) -> int:
-        return int(self._ray.cluster_resources().get("CPU", 0))
+        try:
+            return int(self._ray.cluster_resources().get("CPU", 0))
+        except (self._ray.exceptions.RayError, ConnectionError, RuntimeError):
+            return 0  # it is gone; the attempts in flight will tell
 
     def _send(self, job: Job) -> None:
         ray = self._ray
