@@ -146,8 +146,8 @@ def _checked(name: str, provider: object) -> object:
             f"Config({name}=...)",
             expected=f"an instance of dotflow.abc.{name}.{CONTRACTS[name]}",
             given=provider,
-            hint=f"inherit from {CONTRACTS[name]}"
-            + (", or pass a pool with the submit of concurrent.futures" if name == "executor" else ""),
+            hint=("pass a pool with the submit of concurrent.futures, or " if name == "executor" else "")
+            + f"inherit from {CONTRACTS[name]}",
         )
     return provider
 
