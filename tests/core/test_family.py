@@ -161,3 +161,23 @@ def test_slow_check_of_an_executor_does_not_keep_the_loop() -> None:
     asyncio.run(workflow.start_async())
     executor.close()
     assert where == [False]
+
+
+@pytest.mark.parametrize(("size", "pause"), [(10_000, 0.0), (1_000, 0.2)])
+def test_many_coroutines_are_under_way_at_once(size: int, pause: float) -> None:
+    """Ten thousand steps on one loop; of a thousand that sleep, all sleep together."""
+    inside = most = 0
+
+    @action
+    async def sleeps() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(pause)
+        inside -= 1
+
+    workflow = flow(*[sleeps] * size)
+    manager = workflow.start(mode="parallel")
+
+    assert manager.status == "Completed"
+    assert most == size if pause else most > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
@@ -17,6 +17,7 @@ from dotflow.core.exception import (
     InputChangedError,
     InvalidOnInputChange,
     NotCallableObject,
+    UnsupportedOption,
     WorkflowFailed,
 )
 from dotflow.core.inbox import ThreadInbox
@@ -30,6 +31,7 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
@@ -52,7 +54,9 @@ class Options(NamedTuple):
     fingerprint: str | None = None
     wait: float = 0
     listeners: Sequence[Callable[[Event], None]] = ()
+    progress: bool = False
     scheduled_for: datetime | None = None
+    keep_results: bool = True
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
 
@@ -64,7 +68,7 @@ class Options(NamedTuple):
                 raise NotCallableObject(
                     f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
                 )
-        for name in ("keep_going", "resume"):
+        for name in ("keep_going", "resume", "progress", "keep_results"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
         if self.on_input_change not in VALID_POLICIES:
@@ -167,6 +171,29 @@ class Manager:
             + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
         ) from last.error
 
+    @overload
+    def graph(self, format: Literal["png"]) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str) -> str | bytes: ...
+
+    def graph(self, format: str = "text") -> str | bytes:
+        """Return the graph of the run with the status of each task; see ``DotFlow.graph``.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.tasks, self.mode, stated=True), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.tasks, self.workflow_id, str(self._status))
+
     # -- putting it together ------------------------------------------------------------------------------
 
     def prepare(self, *, untouched: bool, on_loop: bool = False) -> None:
@@ -183,8 +210,14 @@ class Manager:
         for step in self._steps_used:
             self._config.codec.learn(step)
         self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
+        if not options.keep_results and not self._store.blocks:
+            raise UnsupportedOption(
+                f"start(keep_results=False): {type(self._config.storage).__name__} keeps results in the memory of this "
+                "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
+            )
         callbacks = any(task.callback is not basic_callback for task in tasks)
-        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+        listeners = (*options.listeners, _progress()) if options.progress else options.listeners
+        self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
         try:
             found, run_id = self._history(untouched)
@@ -202,6 +235,7 @@ class Manager:
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            let_go=None if options.keep_results else self._store.let_go,
         )
         self._found = found
 
@@ -364,6 +398,7 @@ class Manager:
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
                 tell(TaskRestored(task))
+        self._found = {}
 
     def _break_off(self) -> None:
         """Stop what runs after an exception that is nobody's outcome: an interruption, or a fault of ours."""
@@ -437,6 +472,12 @@ def _has_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _progress() -> Callable[[Event], None]:
+    from dotflow.views.progress import make_progress
+
+    return make_progress()
 
 
 def _chance() -> float:
