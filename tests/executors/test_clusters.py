@@ -12,6 +12,7 @@ from typing import Any
 import cluster_steps
 import psutil
 import pytest
+from graph_steps import run_graph
 
 from dotflow import Config, DotFlow, action
 from dotflow.core.events import TaskStarted
@@ -42,6 +43,11 @@ def stands_still(file: Path) -> bool:
     before = file.read_text()
     time.sleep(0.2)
     return file.read_text() == before
+
+
+def test_graph_of_200_tasks_gives_the_same(cluster: Any, expected: Any) -> None:
+    """Results, and the events of each task in order, are those of a run in one thread."""
+    assert run_graph(cluster) == expected
 
 
 # -- what stops -----------------------------------------------------------------------------------------------
