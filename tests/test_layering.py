@@ -46,6 +46,7 @@ LAYERS = {
     "dotflow.core.lane": ENGINE,
     "dotflow.core.outbox": ENGINE,
     "dotflow.core.attempt": ENGINE,
+    "dotflow.core.family": ENGINE,
     "dotflow.core.inbox": ENGINE,
     "dotflow.core.loop": ENGINE,
     "dotflow.core.place": ENGINE,

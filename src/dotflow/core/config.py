@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dotflow.core.exception import NotCallableObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dotflow.abc.executor import Executor
     from dotflow.abc.log import Log
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from dotflow.abc.storage import Storage
     from dotflow.abc.tracer import Tracer
     from dotflow.core.codec import Codec
+
+    class Pool(Protocol):
+        """What dotflow needs of a pool: ``submit``, which returns a future."""
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
+            """Call *fn* with *args* somewhere."""
+
 
 # Name of the argument, and of the contract in ``dotflow.abc.<argument>``, in the order of the arguments.
 CONTRACTS = {
@@ -43,7 +50,8 @@ class Config:
         scheduler: Decides when ``schedule`` runs; by default never.
         tracer: Follows runs; nobody by default.
         metrics: Counts; nobody by default.
-        executor: Makes the attempts of plain steps in every mode; ``None`` leaves that to the mode.
+        executor: Makes the attempts of plain steps in every mode; ``None`` leaves that to the mode. Any pool with the
+            ``submit`` of ``concurrent.futures.Executor`` will do, and is wrapped in ``ExecutorPool``.
         codec: What becomes of results that JSON cannot keep and dotflow does not know: ``"safe"`` refuses them,
             ``"pickle"`` pickles them, ``"signed"`` does that and signs every envelope with the key in
             ``DOTFLOW_CODEC_KEY``.
@@ -72,7 +80,7 @@ class Config:
         tracer: Tracer | None = None,
         metrics: Metrics | None = None,
         *,
-        executor: Executor | None = None,
+        executor: Executor | Pool | None = None,
         codec: str = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
@@ -137,13 +145,25 @@ def _checked(name: str, provider: object) -> object:
 
     contract = getattr(importlib.import_module(f"dotflow.abc.{name}"), CONTRACTS[name])
     if not isinstance(provider, contract):
+        if name == "executor" and callable(getattr(provider, "submit", None)) and not isinstance(provider, type):
+            return _wrapped(provider)
         raise NotCallableObject(
             f"Config({name}=...)",
             expected=f"an instance of dotflow.abc.{name}.{CONTRACTS[name]}",
             given=provider,
-            hint=f"inherit from {CONTRACTS[name]}",
+            hint=("pass a pool with the submit of concurrent.futures, or " if name == "executor" else "")
+            + f"inherit from {CONTRACTS[name]}",
         )
     return provider
+
+
+def _wrapped(pool: Any) -> Executor:
+    """Return the executor that hands attempts to a pool, or a cluster's client, of another library."""
+    from dotflow import providers
+
+    if type(pool).__module__.partition(".")[0] == "distributed":
+        return providers.ExecutorDask(pool)
+    return providers.ExecutorPool(pool)
 
 
 def _default(name: str) -> Any:

@@ -160,7 +160,7 @@ class DotFlow:
         )
         manager = self._manager(options)
         untouched = self._touch()
-        if self.config.storage.keeps_objects:
+        if self.config.storage.keeps_objects and self.config.executor is None:  # nobody far away is asked
             manager.prepare(untouched=untouched, on_loop=True)
         else:
             await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)

@@ -11,6 +11,7 @@
     │   ├── InvalidOnInputChange               ``on_input_change=`` is none of the policies
     │   ├── GraphError                         a cycle, an unknown or a duplicate task name
     │   ├── UnsupportedOption                  an option that this mode or executor cannot honour
+    │   ├── ClusterUnreachable (ConnectionError)  a cluster that does not answer, or cannot do the work
     │   ├── InvalidWorkflowFactory (TypeError) ``--workflow`` names no factory of a ``DotFlow``
     │   └── WorkflowFlagConflict               two flags that exclude each other
     ├── ImportModuleError (ImportError)        a path to a step or callback leads nowhere
@@ -25,6 +26,7 @@
     ├── WorkflowBusy (RuntimeError)            another run holds the workflow id
     ├── InputChangedError (ValueError)         resume with another input, and the policy is ``raise``
     ├── WorkerDied (RuntimeError)              a worker process ended in the middle of a step
+    │   └── WorkerLost                         a pool or a cluster lost it, more often than is made up for
     ├── DeliveryFailed (RuntimeError)          a notifier or a server client could not deliver
     └── WorkflowFailed (RuntimeError)          what ``Manager.raise_for_failure`` raises
 """
@@ -106,6 +108,10 @@ class GraphError(ConfigurationError):
 
 class UnsupportedOption(ConfigurationError):
     """An option cannot be honoured where it was given."""
+
+
+class ClusterUnreachable(ConfigurationError, ConnectionError):
+    """A cluster does not answer in time, has no worker, or has another version of dotflow."""
 
 
 class InvalidWorkflowFactory(ConfigurationError, TypeError):
@@ -229,6 +235,14 @@ class WorkerDied(DotflowError, RuntimeError):
         )
         super().__init__(f"the worker process {cause} while it ran the step")
         self.exitcode = exitcode
+
+
+class WorkerLost(WorkerDied):
+    """A pool or a cluster lost the worker that had the attempt; ``exitcode`` is ``None``, since nobody saw it."""
+
+    def __init__(self, reason: str) -> None:
+        DotflowError.__init__(self, reason)
+        self.exitcode = None
 
 
 class DeliveryFailed(DotflowError, RuntimeError):

@@ -378,7 +378,10 @@ class Manager:
             finally:
                 await asyncio.to_thread(self._conclude)
         finally:
-            self._end()
+            if self._release is None:
+                self._end()
+            else:
+                await asyncio.to_thread(self._end)  # a storage's lock, which may be far away
         if self._interrupted:
             raise KeyboardInterrupt
 
