@@ -29,6 +29,7 @@ MADE: dict[str, DotflowError] = {
     "ClusterUnreachable": exception.ClusterUnreachable("tcp://10.0.0.1:8786 does not answer"),
     "InvalidWorkflowFactory": exception.InvalidWorkflowFactory("m:f"),
     "WorkflowFlagConflict": exception.WorkflowFlagConflict("--callback"),
+    "RunNotFound": exception.RunNotFound("abc", "there is no such run"),
     "ImportModuleError": exception.ImportModuleError("m:f", "no module"),
     "ModuleNotFound": exception.ModuleNotFound("redis", "dotflow[redis]"),
     "StepNotPortable": exception.StepNotPortable("a socket"),

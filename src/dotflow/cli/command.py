@@ -13,6 +13,7 @@ import click
 
 from dotflow import __description__, __version__
 from dotflow.cli.choice import MODES, STORAGES, Commands, Known, Reference, StorageName
+from dotflow.cli.history import add_to as add_history
 from dotflow.cli.notify import SERVICES
 from dotflow.cli.tools import add_tools
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
@@ -177,3 +178,4 @@ def _schedule() -> click.Group:
 
 commands.add_command(_schedule())
 add_tools(commands, guarded)
+add_history(commands, target_options, guarded)

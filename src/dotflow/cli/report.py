@@ -60,6 +60,8 @@ def resume_command(target: Target, arguments: Sequence[str]) -> str:
     if not target.lasting:
         return ""
     words = list(arguments)
+    if words[:1] == ["resume"]:
+        return shlex.join([*program(), *words])
     if "--resume" not in words:
         words.append("--resume")
     named = any(word == "--workflow-id" or word.startswith("--workflow-id=") for word in words)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FEW_PAUSES = (0.05, 0.1, 0.2)  # seconds, after a failure that says nothing of passing
 LONGEST_PAUSE = 2.0
 RECORD, FINGERPRINT = "_dotflow_run", "_input_fp"
+FENCE = "_dotflow_fence"  # marks a record that only the process which holds a claim may write (claims)
 PASSING = (StorageUnavailable, ConnectionError, TimeoutError)
 
 
@@ -44,6 +45,11 @@ class Checkpoint:
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
         self.outbox: Outbox | None = None
         self.turn = threading.Lock()  # whose turn it is to call the storage: the run's, or its outbox's
+
+    @property
+    def storage(self) -> Storage:
+        """Where the results are."""
+        return self._storage
 
     def lead(self, wait: float) -> Callable[[], None] | None:
         """Become the leader of the workflow where the storage can arrange that; return what gives it up."""
@@ -145,12 +151,20 @@ class Checkpoint:
         raw = self._get(key)
         return None if raw is None else self._decode(raw, bind=key)
 
-    def write_record(self, name: str, value: Any) -> None:
-        """Save a record under that name."""
+    def write_record(self, name: str, value: Any, also: Sequence[tuple[str, Context]] = ()) -> None:
+        """Save a record under that name, after the records *also*: at once where the storage can."""
         task = self._pseudo(name)
         key = self.key(task)
+        self.write([*also, (key, self._context(task, value, key))])
+
+    def write(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Save records by key: at once where the storage can, else one after the other."""
         with self.turn:
-            self._call(self._storage.post, key, context=self._context(task, value, key))
+            if len(items) > 1 and self._many:
+                self._call(self._storage.post_many, None, items=items)
+                return
+            for key, context in items:
+                self._call(self._storage.post, key, context=context)
 
     def read_records(self, names: Sequence[str]) -> dict[str, Any]:
         """Return those records of these names that there are."""
@@ -162,15 +176,29 @@ class Checkpoint:
         """Save a record, or raise at once: nothing waits for it to be there."""
         task = self._pseudo(name)
         key = self.key(task)
-        self._once(self._storage.post, key, context=self._context(task, value, key))
+        self.once(self._storage.post, key, context=self._context(task, value, key))
 
     def drop(self, name: str) -> None:
         """Remove a record, or raise at once."""
         key = self.key(self._pseudo(name))
         if self._storage.can("delete"):
-            self._once(self._storage.delete, key)
+            self.once(self._storage.delete, key)
         else:
-            self._once(self._storage.post, key, context=Context(None, workflow_id=None))
+            self.once(self._storage.post, key, context=Context(None, workflow_id=None))
+
+    def once(self, method: Callable[..., Any], key: str, **kwargs: Any) -> Any:
+        """Call a method of the storage without second tries, for what can wait until the next time."""
+        try:
+            return method(key=key, **kwargs)
+        except Exception as error:  # a third party's method (ADR 0010)
+            raise self._blame(error, key) from error
+
+    def times_of(self, names: Sequence[str]) -> dict[str, float]:
+        """Return when the saved results of those task ids were made, in seconds since 1970."""
+        keys = {self.key(self._pseudo(name)): name for name in names}
+        found = self._find(list(keys))
+        contexts = {keys[key]: found[key] for key in keys if key in found}
+        return {name: each.time.timestamp() for name, each in contexts.items() if not _only_fenced(each.storage)}
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -180,12 +208,6 @@ class Checkpoint:
 
         news = [NEWS, *(f"{NEWS}.{task.task_id}" for task in tasks)] if self.keeps_records else []
         return [RECORD, FINGERPRINT, *([OUTBOX] if news else []), *news]
-
-    def _once(self, method: Callable[..., Any], key: str, **kwargs: Any) -> None:
-        try:
-            method(key=key, **kwargs)
-        except Exception as error:  # a third party's method (ADR 0010)
-            raise self._blame(error, key) from error
 
     def key(self, task: Task) -> str:
         """Return the key the storage chose for *task*."""
@@ -280,6 +302,10 @@ class Checkpoint:
         if isinstance(error, DotflowError):
             return error
         return StorageError(f"{type(error).__name__}: {error}", provider=self._name, key=key)
+
+
+def _only_fenced(raw: Any) -> bool:
+    return isinstance(raw, dict) and FENCE in raw and raw.get("was") is None
 
 
 @action

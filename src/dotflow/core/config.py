@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dotflow.core.exception import NotCallableObject
+from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,12 +62,15 @@ class Config:
         capture_output: Keep what each attempt prints (``sys.stdout`` and ``sys.stderr``, wherever it runs) as
             ``task.output``, and mask secrets in it on its way to the console. ``True`` keeps 65,536 characters of an
             attempt, a number so many, half of them from the end.
+        keep_runs: How many runs of each workflow stay in its history (``dotflow.history``), in a storage that lasts
+            and can ``list_keys``; older ones are removed now and then. 0 keeps no history.
 
     Raises:
         NotCallableObject: a provider that is not an instance of its contract.
+        ConfigurationError: *keep_runs* is no number from 0 on.
 
     .. versionchanged:: 2.0
-        ``executor``, ``codec``, ``types``, ``secrets`` and ``capture_output`` are new.
+        ``executor``, ``codec``, ``types``, ``secrets``, ``capture_output`` and ``keep_runs`` are new.
     """
 
     def __init__(
@@ -85,12 +88,16 @@ class Config:
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
         capture_output: bool | int = False,
+        keep_runs: int = 100,
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
+        if type(keep_runs) is not int or keep_runs < 0:
+            raise ConfigurationError(f"Config(keep_runs=...) needs a number of runs, 0 or more, got {keep_runs!r}")
+        self.keep_runs = keep_runs
         if secrets:
             from dotflow.core.redact import register
 

@@ -122,7 +122,7 @@ class DotFlow:
             progress=progress,
             keep_results=keep_results,
         )
-        return self._start(options)
+        return self.launch(options)
 
     async def start_async(
         self,
@@ -202,7 +202,7 @@ class DotFlow:
         anew = tick is None or not tick.own
         options = Options(**{**kwargs, "resume": resume, "anew": anew, "scheduled_for": due})
         try:
-            return self._start(options, on_manager, tick)
+            return self.launch(options, on_manager=on_manager, tick=tick)
         except (StorageError, WorkflowBusy) as error:
             import logging
 
@@ -211,7 +211,21 @@ class DotFlow:
             )
             return failed_before_start(self.task.queue, self.workflow_id, options, self.config, error)
 
-    def _start(self, options: Options, on_manager: Any = None, tick: Tick | None = None) -> Manager:
+    def launch(
+        self, options: Options, *, on_manager: Callable[[Manager], None] | None = None, tick: Tick | None = None
+    ) -> Manager:
+        """Make one run as ``start`` does, for code that starts workflows on behalf of others: the command line, say.
+
+        Args:
+            options: What ``start`` would be given, and where the run comes from.
+            on_manager: Called with the handle before the first step runs, so that the run can be stopped.
+            tick: The tick of a schedule that the run belongs to.
+
+        Returns:
+            The handle, as ``start`` does.
+
+        .. versionadded:: 2.0
+        """
         if tick is None or not tick.own:
             manager = self._manager(options)
             manager.prepare(untouched=self._touch())

@@ -13,7 +13,8 @@
     │   ├── UnsupportedOption                  an option that this mode or executor cannot honour
     │   ├── ClusterUnreachable (ConnectionError)  a cluster that does not answer, or cannot do the work
     │   ├── InvalidWorkflowFactory (TypeError) ``--workflow`` names no factory of a ``DotFlow``
-    │   └── WorkflowFlagConflict               two flags that exclude each other
+    │   ├── WorkflowFlagConflict               two flags that exclude each other
+    │   └── RunNotFound (LookupError)          a run id, or the beginning of one, that names no run or several
     ├── ImportModuleError (ImportError)        a path to a step or callback leads nowhere
     ├── ModuleNotFound (ImportError)           an extra is not installed
     ├── StepNotPortable (TypeError)            a step, value or result cannot reach another process
@@ -127,6 +128,14 @@ class WorkflowFlagConflict(ConfigurationError):
     def __init__(self, flag: str) -> None:
         super().__init__(f"{flag} cannot be combined with --workflow; set it in the factory instead")
         self.flag = flag
+
+
+class RunNotFound(ConfigurationError, LookupError):
+    """A run id, or the beginning of one, names no run in the history, or several."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"run {run_id!r}: {reason}")
+        self.run_id = run_id
 
 
 class ImportModuleError(DotflowError, ImportError):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
+    from dotflow.core.journal import Journal, Origin
     from dotflow.core.plan import Plan
 
 __all__ = ["Manager", "Options", "grouper"]
@@ -60,6 +61,8 @@ class Options(NamedTuple):
     keep_results: bool = True
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
+    origin: Origin | None = None
+    """Where the run comes from, for its history; ``None`` if the program itself calls ``start``."""
 
     def check(self) -> None:
         """Raise ``ConfigurationError`` for an option that makes no sense, naming it."""
@@ -114,6 +117,7 @@ class Manager:
         self._done = threading.Event()
         self._release: Callable[[], None] | None = None
         self._problem: BaseException | None = None
+        self._journal: Journal | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
 
@@ -121,6 +125,11 @@ class Manager:
     def started(self) -> datetime:
         """When the run was put together, in UTC."""
         return datetime.fromtimestamp(self._made, UTC)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run in ``dotflow.history``: 32 hexadecimal digits that a resume keeps; empty if none began."""
+        return "" if self._problem is not None else self._run.run_id
 
     @property
     def status(self) -> WorkflowStatus:
@@ -268,6 +277,11 @@ class Manager:
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
+        if store.keeps_records and self._workflow is not None:
+            from dotflow.core.journal import open_journal
+
+            settle = not untouched and not options.resume
+            self._journal = open_journal(self._workflow, store, settle=settle)
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
             if self._input_changed(record):
@@ -285,7 +299,8 @@ class Manager:
             record = {"run_id": _new_id(), "started_at": self.started.isoformat(), "input": self._input(), **record}
             status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
             self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
-            store.write_record(RECORD, self._record)
+            self._record.pop("finished_at", None)
+            self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
         run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
@@ -302,6 +317,17 @@ class Manager:
         outbox = self._store.outbox = Outbox(self._store, self._tell.fault)
         return [] if untouched else outbox.left(self.tasks)
 
+    def _begin_record(self, done: int) -> None:
+        assert self._record is not None
+        if self._journal is None:
+            self._store.write_record(RECORD, self._record)
+            return
+        known = {"workflow_id": str(self.workflow_id), "name": self._workflow.task.workflow_name, "done": done}
+        tick = self._options.scheduled_for
+        known["scheduled_for"] = None if tick is None else tick.isoformat()
+        self._journal.begin(self._record, self._options.origin, led=self._release is not None, **known)
+        self._journal.write(self._store, self._record, [self._journal.summary()])
+
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
         return found if isinstance(found, dict) else {}
@@ -313,7 +339,7 @@ class Manager:
 
     def _input(self) -> str:
         given = self._options.fingerprint
-        return given if given is not None else _fingerprint(self.tasks)
+        return given if given is not None else fingerprint(self.tasks)
 
     def _input_changed(self, record: dict[str, Any]) -> bool:
         """Whether the results of the run to be resumed were made from another input, and must go."""
@@ -392,7 +418,12 @@ class Manager:
 
     def _steps(self) -> Steps:
         assert self._inbox is not None
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic)
+        watch = None
+        if self._journal is not None:
+            from dotflow.core.journal import Watch
+
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic, watch)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -436,8 +467,7 @@ class Manager:
         for task in run.abandon(time.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
-        status = run.finish()
-        self._save_record(status)
+        status = self._save_record(run.finish())
         self._status = status
         ended = WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks)
         outbox = tell.outbox
@@ -448,14 +478,23 @@ class Manager:
         if outbox is not None:
             outbox.close()
 
-    def _save_record(self, status: WorkflowStatus) -> None:
+    def _save_record(self, status: WorkflowStatus) -> WorkflowStatus:
+        """Put on record that the run ended; return what it counts as."""
         if self._record is None:
-            return
-        ended = {"status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            return status
+        journal = self._journal
         try:
-            self._store.write_record(RECORD, {**self._record, **ended})
+            if journal is not None and status is WorkflowStatus.INTERRUPTED and journal.cancelled():
+                status = self._run.status = WorkflowStatus.CANCELLED  # the signal came with a request
+            record = {**self._record, "status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            if journal is None:
+                self._store.write_record(RECORD, record)
+            else:
+                journal.write(self._store, record, journal.end(record, self.tasks, self._store))
+                journal.prune()
         except DotflowError as error:  # the results are saved; only the history lacks its last line
             self._tell.fault("run record", "WorkflowFinished", error)
+        return status
 
     def _end(self) -> None:
         release, self._release = self._release, None
@@ -479,7 +518,8 @@ def failed_before_start(
     return manager
 
 
-def _fingerprint(tasks: Sequence[Task]) -> str:
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """Return what tells these initial contexts from others."""
     import hashlib
     import json
 
