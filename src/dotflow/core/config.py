@@ -8,6 +8,7 @@ from dotflow.core.exception import NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Literal, Self, TypedDict, Unpack
 
     from dotflow.abc.executor import Executor
     from dotflow.abc.log import Log
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from dotflow.abc.storage import Storage
     from dotflow.abc.tracer import Tracer
     from dotflow.core.codec import Codec
+
+    class OtherProviders(TypedDict, total=False):
+        """What ``Config`` takes besides a storage."""
+
+        notify: Notify | None
+        log: Log | None
+        server: Server | None
+        scheduler: Scheduler | None
+        tracer: Tracer | None
+        metrics: Metrics | None
+        executor: Executor | None
+        codec: Literal["safe", "pickle", "signed"]
+        types: Iterable[type]
+        secrets: Iterable[str]
+
 
 # Name of the argument, and of the contract in ``dotflow.abc.<argument>``, in the order of the arguments.
 CONTRACTS = {
@@ -70,7 +86,7 @@ class Config:
         metrics: Metrics | None = None,
         *,
         executor: Executor | None = None,
-        codec: str = "safe",
+        codec: Literal["safe", "pickle", "signed"] = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
     ) -> None:
@@ -85,7 +101,7 @@ class Config:
             register(secrets)
 
     @classmethod
-    def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:
+    def from_url(cls, storage: str | None = None, **kwargs: Unpack[OtherProviders]) -> Self:
         """Make a config whose storage is given by URL or name.
 
         Args:

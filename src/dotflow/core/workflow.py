@@ -30,12 +30,21 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from typing import Protocol, Self
+    from uuid import UUID
 
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
     from dotflow.core.plan import Plan
+
+    class WorkflowCallback(Protocol):
+        """What is called when a run has ended."""
+
+        def __call__(self, *, tasks: list[Task]) -> object:
+            """Look at *tasks*; what is returned is not used."""
+
 
 __all__ = ["Manager", "Options", "grouper"]
 
@@ -44,14 +53,14 @@ class Options(NamedTuple):
     """What ``start`` was asked for; ``check`` refuses what makes no sense."""
 
     mode: str = TypeExecution.SEQUENTIAL
-    on_success: Callable[..., Any] = basic_callback
-    on_failure: Callable[..., Any] = basic_callback
+    on_success: WorkflowCallback = basic_callback
+    on_failure: WorkflowCallback = basic_callback
     keep_going: bool = False
     resume: bool = False
     on_input_change: str = TypeInputChange.REUSE
     fingerprint: str | None = None
     wait: float = 0
-    listeners: Sequence[Callable[[Event], None]] = ()
+    listeners: Sequence[Callable[[Event], object]] = ()
     scheduled_for: datetime | None = None
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
@@ -93,10 +102,10 @@ class Manager:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, workflow: Any
+        self, tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, workflow: Any
     ) -> None:
         self.tasks: list[Task] = list(tasks)
-        self.workflow_id = workflow_id
+        self.workflow_id: UUID | str = workflow_id
         self.mode = options.mode
         self._made = time.time()
         self.thread: threading.Thread | None = None
@@ -149,7 +158,7 @@ class Manager:
         if self._inbox is not None:
             self._inbox.put(request)
 
-    def raise_for_failure(self) -> Manager:
+    def raise_for_failure(self) -> Self:
         """Raise ``WorkflowFailed``, from the first failed step's own exception, unless the run completed.
 
         Return the handle, so that it can be chained.
@@ -400,7 +409,7 @@ class Manager:
 
 
 def failed_before_start(
-    tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, problem: BaseException
+    tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, problem: BaseException
 ) -> Manager:
     """Return the handle of a run that could not start, for those who must not be raised at."""
     manager = Manager(tasks, workflow_id, options, config, None)

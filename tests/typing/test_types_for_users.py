@@ -1,0 +1,87 @@
+"""What users write is checked as they would want it: mypy and pyright accept right uses and reject wrong ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+CHECKED = [HERE / "accepted.py", HERE / "rejected.py", *sorted((ROOT / "examples").rglob("*.py"))]
+EXPECTED = re.compile(r"# mypy: (.+), pyright: (.+)$")
+# A bare expression is how a wrong attribute is written down here, and `Any` comes from libraries without types.
+QUIET = ("reportUnusedExpression", "reportUnusedCoroutine", "reportMissingTypeStubs")
+
+Found = dict[tuple[str, int], set[str]]
+
+
+def expected_in(path: Path, checker: int) -> Found:
+    """Return the errors that the comments of *path* name, by line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    marks = {number: EXPECTED.search(line) for number, line in enumerate(lines, start=1)}
+    return {(path.name, number): set(mark[checker].split()) for number, mark in marks.items() if mark}
+
+
+@pytest.fixture(scope="module")
+def by_mypy(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    cache = tmp_path_factory.mktemp("mypy")
+    command = [sys.executable, "-m", "mypy", "--strict", "--output=json", f"--cache-dir={cache}"]
+    command += ["--config-file=", "--ignore-missing-imports", *map(str, CHECKED)]
+    environment = {"MYPYPATH": f"{ROOT / 'src'}:{ROOT / 'examples' / 'flights'}", "PATH": ""}
+    done = subprocess.run(command, cwd=cache, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: Found = {}
+    for line in map(json.loads, done.stdout.splitlines()):
+        if line["severity"] == "error":
+            found.setdefault((Path(line["file"]).name, line["line"]), set()).add(line["code"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_pyright(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    project = tmp_path_factory.mktemp("pyright") / "pyrightconfig.json"
+    settings = {
+        "typeCheckingMode": "strict",
+        "include": [str(HERE / "*ed.py")],
+        "extraPaths": [str(ROOT / "src")],
+        **dict.fromkeys(QUIET, "none"),
+    }
+    project.write_text(json.dumps(settings), encoding="utf-8")
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
+    command += ["--project", str(project)]
+    done = subprocess.run(command, cwd=project.parent, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: Found = {}
+    for item in json.loads(done.stdout)["generalDiagnostics"]:
+        place = Path(item["file"]).name, item["range"]["start"]["line"] + 1
+        found.setdefault(place, set()).add(item.get("rule", item["message"]))
+    return found
+
+
+def in_file(found: Found, name: str) -> Found:
+    return {place: codes for place, codes in found.items() if place[0] == name}
+
+
+def test_mypy_accepts_what_is_right(by_mypy: Found) -> None:
+    """Under --strict: steps, methods, classes, providers, callbacks, results, and the examples."""
+    assert {place: codes for place, codes in by_mypy.items() if place[0] != "rejected.py"} == {}
+
+
+def test_mypy_rejects_what_is_wrong(by_mypy: Found) -> None:
+    """Each wrong line is reported, for the reason that its comment gives, and no other line is."""
+    assert in_file(by_mypy, "rejected.py") == expected_in(HERE / "rejected.py", 1)
+
+
+def test_pyright_accepts_what_is_right(by_pyright: Found) -> None:
+    """In strict mode."""
+    assert in_file(by_pyright, "accepted.py") == {}
+
+
+def test_pyright_rejects_what_is_wrong(by_pyright: Found) -> None:
+    """Each wrong line is reported, for the reason that its comment gives, and no other line is."""
+    assert in_file(by_pyright, "rejected.py") == expected_in(HERE / "rejected.py", 2)
