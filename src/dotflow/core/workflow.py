@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dotflow.core import pace
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
@@ -107,7 +108,8 @@ class Manager:
         self.tasks: list[Task] = list(tasks)
         self.workflow_id: UUID | str = workflow_id
         self.mode = options.mode
-        self._made = time.time()
+        self._clock = pace.clock
+        self._made = self._clock.time()
         self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
@@ -207,7 +209,7 @@ class Manager:
             keep_going=options.keep_going,
             lanes=lanes,
             slots=self._places.slots,
-            epoch=time.time() - time.monotonic(),
+            epoch=self._clock.time() - self._clock.monotonic(),
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
@@ -337,12 +339,14 @@ class Manager:
 
     def _receive(self, inbox: ThreadInbox) -> None:
         self._inbox = inbox
+        if self._clock is not time:
+            inbox.pass_over = self._clock.sleep
         for request in self._stops:
             inbox.put(request)
 
     def _steps(self) -> Steps:
         assert self._inbox is not None
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -361,7 +365,7 @@ class Manager:
 
     def _open(self) -> None:
         run, tell = self._run, self._tell
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._status = run.status = WorkflowStatus.IN_PROGRESS
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
@@ -379,13 +383,13 @@ class Manager:
 
     def _conclude(self) -> None:
         run, tell = self._run, self._tell
-        for task in run.abandon(time.monotonic()):
+        for task in run.abandon(self._clock.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
         status = run.finish()
         self._save_record(status)
         self._status = status
-        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        tell(WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks))
         tell.flush()
 
     def _save_record(self, status: WorkflowStatus) -> None:
