@@ -1,6 +1,7 @@
 # make demo    run the example pipeline
 # make test    run every check and the test suite
 # make check   run the checks only: ruff, ruff format, mypy
+# make docs    build the documentation into site/; needs no network
 # make venv    create or refresh .venv
 # make lock    pin the development dependencies again (needs uv)
 # make clean   remove .venv, caches and build output
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.installed
 PINNED := $(VENV)/.pinned
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check venv lock clean
+.PHONY: demo test check docs venv lock clean
 
 test: check
 	$(BIN)/python -m pytest --cov --cov-report=term
@@ -26,6 +27,10 @@ check: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/python examples/flights/demo.py
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "read it: $(BIN)/python -m http.server --directory site"
 
 venv: $(STAMP)
 
@@ -59,6 +64,6 @@ lock:
 		requirements-dev.in --output-file requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) build dist site .coverage .coverage.* htmlcov \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
