@@ -29,7 +29,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/flights/demo.py
 
 docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python docs/build_site.py
 	@echo "read it: $(BIN)/python -m http.server --directory site"
 
 venv: $(STAMP)
