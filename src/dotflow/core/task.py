@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import MethodType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, make_context
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
+
+T = TypeVar("T", bound="Task")
 
 
 def basic_callback(*args: Any, **kwargs: Any) -> None:
@@ -144,10 +146,18 @@ class Task:
 
     def snapshot(self) -> Task:
         """Return a copy that stays as the task is now."""
-        new = Task.__new__(Task)
-        for name in Task.__slots__:
-            setattr(new, name, getattr(self, name))
+        return self.copy_into(Task.__new__(Task))
+
+    def copy_into(self, new: T) -> T:
+        """Give *new* everything that this task is now. Written out: observers get a copy at each event."""
+        new._created, new._started, new._finished, new._from = self._created, self._started, self._finished, self._from
+        new._initial, new._previous, new._current = self._initial, self._previous, self._current
         new._errors = list(self._errors) if self._errors else None
+        new.callback, new.config, new.step = self.callback, self.config, self.step
+        new.task_id, new.workflow_id, new.group_name = self.task_id, self.workflow_id, self.group_name
+        new.depends_on, new.idempotency_key = self.depends_on, self.idempotency_key
+        new.status, new.restored, new.retry_count = self.status, self.restored, self.retry_count
+        new.duration, new.scheduled_for = self.duration, self.scheduled_for
         return new
 
     @property
