@@ -42,14 +42,14 @@ async def wrong_calls() -> None:
     (await fetch("x")).encode()  # mypy: attr-defined, pyright: reportAttributeAccessIssue reportUnknownMemberType
     await fetch(url=1)  # mypy: arg-type, pyright: reportArgumentType
     Shop().order("1")  # mypy: arg-type, pyright: reportArgumentType
-    Shop().order(1) + 1  # mypy: operator, pyright: reportOperatorIssue
+    print(Shop().order(1) + 1)  # mypy: operator, pyright: reportOperatorIssue reportUnknownArgumentType
 
 
-@action(retries=3)  # mypy: call-overload untyped-decorator, pyright: reportCallIssue reportUntypedFunctionDecorator
+@action(retries=3)  # mypy: call-overload, pyright: reportCallIssue reportUntypedFunctionDecorator
 def misspelt() -> None: ...
 
 
-@action(retry="3")  # mypy: call-overload untyped-decorator, pyright: reportArgumentType
+@action(retry="3")  # mypy: call-overload, pyright: reportArgumentType
 def textual() -> None: ...
 
 
@@ -69,7 +69,8 @@ def wrong_workflows() -> None:
     workflow.start("parallel")  # mypy: call-arg, pyright: reportCallIssue
     workflow.schedule(resum=True)  # mypy: call-overload, pyright: reportCallIssue
     workflow.schedule(mode="daily")  # mypy: call-overload, pyright: reportArgumentType
-    workflow.start().tasks[0].errors[0].message + 1  # mypy: operator, pyright: reportOperatorIssue
+    text = workflow.start().tasks[0].errors[0].message
+    print(text + 1)  # mypy: operator, pyright: reportOperatorIssue reportUnknownArgumentType
     workflow.start().results()  # mypy: attr-defined, pyright: reportAttributeAccessIssue reportUnknownMemberType
 
 
