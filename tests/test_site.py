@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from once import made_once
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "adr")
@@ -40,13 +41,10 @@ class Page(HTMLParser):
             self.loaded.append(given[LOADED[tag]])
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the site, and what building it said."""
-    site = tmp_path_factory.mktemp("site")
+def build(folder: Path) -> None:
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "build_site.py"), str(site)],
+        [sys.executable, str(ROOT / "docs" / "build_site.py"), str(folder / "site")],
         env={**os.environ, **nowhere},
         capture_output=True,
         text=True,
@@ -54,7 +52,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return site, done.stdout + done.stderr
+    (folder / "said").write_text(done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the site, and what building it said."""
+    folder = made_once(tmp_path_factory, "built-site", build)
+    return folder / "site", (folder / "said").read_text()
 
 
 @pytest.fixture(scope="module")

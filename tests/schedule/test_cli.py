@@ -83,6 +83,7 @@ def test_until_is_a_wall_clock_like_the_others(run: Run) -> None:
     assert (wrong.returncode, "--until: 'soon'" in wrong.stderr) == (2, True)
 
 
+@pytest.mark.alone
 def test_pause_list_resume(run: Run, tmp_path: Path) -> None:
     """A running schedule notices, and the list says how it stands."""
     process = subprocess.Popen(

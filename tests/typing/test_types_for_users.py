@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from once import made_once
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -30,56 +31,64 @@ def expected_in(path: Path, checker: int) -> Found:
     return {(path.name, number): set(mark[checker].split()) for number, mark in marks.items() if mark}
 
 
-@pytest.fixture(scope="module")
-def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of stubs that say nothing."""
-    folder = tmp_path_factory.mktemp("typings")
-    for name in UNTYPED:
-        folder.joinpath(name).mkdir()
-        text = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
-        folder.joinpath(name, "__init__.pyi").write_text(text, encoding="utf-8")
-    return folder
+def kept(found: Found) -> str:
+    return json.dumps([[*place, sorted(codes)] for place, codes in found.items()])
 
 
-@pytest.fixture(scope="module")
-def by_mypy(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    cache = tmp_path_factory.mktemp("mypy")
-    command = [sys.executable, "-m", "mypy", "--strict", "--output=json", f"--cache-dir={cache}"]
+def read(path: Path) -> Found:
+    return {(name, line): set(codes) for name, line, codes in json.loads(path.read_text())}
+
+
+def run_mypy(folder: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--output=json", f"--cache-dir={folder / 'cache'}"]
     command += ["--config-file=", "--ignore-missing-imports", "--no-site-packages", *map(str, CHECKED)]
-    folders = [ROOT / "src", *sorted({path.parent for path in EXAMPLES})]
     command += ["--allow-untyped-decorators", "--allow-subclassing-any"]  # of libraries that are not looked into
+    folders = [ROOT / "src", *sorted({path.parent for path in EXAMPLES})]
     environment = {"MYPYPATH": os.pathsep.join(map(str, folders)), "PATH": ""}
-    done = subprocess.run(command, cwd=cache, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     found: Found = {}
     for line in map(json.loads, done.stdout.splitlines()):
         path = Path(line["file"]).resolve()
         wanted = path in CHECKED and not (path in EXAMPLES and line["code"] in UNANNOTATED)
         if line["severity"] == "error" and wanted:
-            found.setdefault((Path(line["file"]).name, line["line"]), set()).add(line["code"])
-    return found
+            found.setdefault((path.name, line["line"]), set()).add(line["code"])
+    (folder / "found").write_text(kept(found))
 
 
-@pytest.fixture(scope="module")
-def by_pyright(tmp_path_factory: pytest.TempPathFactory, stubs: Path) -> Found:
-    project = tmp_path_factory.mktemp("pyright") / "pyrightconfig.json"
+def run_pyright(folder: Path) -> None:
+    for name in UNTYPED:
+        stub = folder / "typings" / name / "__init__.pyi"
+        stub.parent.mkdir(parents=True)
+        stub.write_text("from typing import Any\ndef __getattr__(name: str) -> Any: ...\n", encoding="utf-8")
     settings = {
         "typeCheckingMode": "standard",
         "strict": [str(HERE)],
         "include": [*map(str, CHECKED)],
         "extraPaths": [str(ROOT / "src"), *sorted({str(path.parent) for path in EXAMPLES})],
-        "stubPath": str(stubs),
+        "stubPath": str(folder / "typings"),
     }
+    project = folder / "pyrightconfig.json"
     project.write_text(json.dumps(settings), encoding="utf-8")
     command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
     command += ["--project", str(project)]
-    done = subprocess.run(command, cwd=project.parent, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     found: Found = {}
     for item in json.loads(done.stdout)["generalDiagnostics"]:
         place = Path(item["file"]).name, item["range"]["start"]["line"] + 1
         found.setdefault(place, set()).add(item.get("rule", item["message"]))
-    return found
+    (folder / "found").write_text(kept(found))
+
+
+@pytest.fixture(scope="module")
+def by_mypy(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return read(made_once(tmp_path_factory, "mypy", run_mypy) / "found")
+
+
+@pytest.fixture(scope="module")
+def by_pyright(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return read(made_once(tmp_path_factory, "pyright", run_pyright) / "found")
 
 
 def in_file(found: Found, name: str) -> Found:

@@ -22,7 +22,7 @@ from dotflow.core.module import load
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
     from uuid import UUID
 
@@ -112,7 +112,7 @@ class Task:
         self.group_name = group_name
         self.depends_on = depends_on
         self._created = time.time()
-        self._previous: Context | Task | None = None
+        self._previous: Context | Task | tuple[Task, ...] | None = None
         self._current: Any = MISSING
         self.status = TypeStatus.NOT_STARTED
         self._errors: list[TaskError] | None = None
@@ -174,6 +174,9 @@ class Task:
         if not isinstance(found, Context):
             if found is None:
                 found = make_context(None, "", self.workflow_id, self._created)
+            elif isinstance(found, tuple):
+                value = {task.task_id: task.value for task in found} or None
+                found = make_context(value, "", self.workflow_id, self._started, self.scheduled_for)
             else:
                 made = found._finished or self._started
                 found = make_context(found.value, found.task_id, self.workflow_id, made, self.scheduled_for)
@@ -189,7 +192,7 @@ class Task:
             if isinstance(value, Deferred):
                 value = value.get()
             found = make_context(value, self.task_id, self.workflow_id, self._finished or self._created)
-            if self._current is not MISSING:
+            if self._current is not MISSING and type(self._current) is not LetGo:
                 self._current = found
         return found
 
@@ -199,7 +202,7 @@ class Task:
         found = self._current
         if found is MISSING:
             return None
-        if type(found) is Deferred or isinstance(found, Context):
+        if isinstance(found, (Context, Deferred)):
             return self.current_context.storage
         return found
 
@@ -247,14 +250,20 @@ class Task:
 class Deferred:
     """A saved value that is decoded when somebody asks for it."""
 
-    __slots__ = ("_decode", "_found", "_key")
+    __slots__ = ("_decode", "_key", "_read")
 
-    def __init__(self, decode: Callable[..., Any], found: Mapping[str, Context], key: str) -> None:
-        self._decode, self._found, self._key = decode, found, key
+    def __init__(self, decode: Callable[..., Any], read: Callable[[str], Any], key: str) -> None:
+        self._decode, self._read, self._key = decode, read, key
 
     def get(self) -> Any:
         """Decode and return the value."""
-        return self._decode(self._found[self._key].storage, bind=self._key)
+        return self._decode(self._read(self._key), bind=self._key)
+
+
+class LetGo(Deferred):
+    """A saved value that is not kept: it is read from the storage each time that somebody asks for it."""
+
+    __slots__ = ()
 
 
 def as_step(step: Any) -> Action[..., Any]:
