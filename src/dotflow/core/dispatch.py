@@ -139,6 +139,7 @@ class Dispatcher:
             if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
                 lane.flush(until, self._run)
             lane.release(self._run)
+        self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
     def _hook(self, kind: type, name: str, hook: Any, own: int | None = None) -> None:
         self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
