@@ -34,6 +34,7 @@ LAYERS = {
     "dotflow.core.capture": VALUES,
     "dotflow.core.identity": VALUES,
     "dotflow.core.wake": VALUES,
+    "dotflow.core.pace": VALUES,
     "dotflow.core.when": VALUES,
     "dotflow.core.zones": VALUES,
     "dotflow.core.agenda": VALUES,
@@ -71,6 +72,9 @@ EXACT = {"dotflow": ROOT, "dotflow.core": VALUES, "dotflow.__main__": EDGES}
 
 # The contract kits see what a third-party provider sees, and the built-in providers for the fakes.
 TESTING_MAY_IMPORT = {VALUES, CONTRACTS, PROVIDERS}
+
+# The fixtures for pytest put whole workflows together, as a user does (ADR 0053).
+FIXTURES = "dotflow.testing.plugin"
 
 # `import dotflow` runs the top level of these.
 STANDARD_LIBRARY_ONLY = {VALUES, CONTRACTS, ENGINE, ROOT}
@@ -174,7 +178,7 @@ def test_imports_point_down(module: str) -> None:
         if not is_ours(found.module):
             continue
         layer = layer_of(found.module)
-        if in_testing:
+        if in_testing and module != FIXTURES:
             allowed = found.module.startswith("dotflow.testing") or layer in TESTING_MAY_IMPORT
         else:
             allowed = layer is not None and layer <= own

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from dotflow.core.task import Task
 
 
 class Notify(ABC):
@@ -16,7 +19,7 @@ class Notify(ABC):
     patience: ClassVar[float] = 10.0
 
     @abstractmethod
-    def hook_status_task(self, task: Any) -> None:
+    def hook_status_task(self, task: Task) -> None:
         """Tell somebody about *task*.
 
         Called in order, from a thread beside the run, with a copy of the task as it stood at that moment:

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from dotflow.core import pace
 from dotflow.core.action import action
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
@@ -276,12 +277,13 @@ class Checkpoint:
         """Try again while the failure may pass, then raise ``StorageError``."""
         if key is not None:
             kwargs["key"] = key
-        tries, until = 0, time.monotonic() + self._storage.patience
+        clock = pace.clock
+        tries, until = 0, clock.monotonic() + self._storage.patience
         while True:
             pause = self._pause(error, tries, until)
             if pause is None:
                 raise self._blame(error, key) from error
-            time.sleep(pause)
+            clock.sleep(pause)
             tries += 1
             try:
                 return method(**kwargs)
@@ -293,7 +295,7 @@ class Checkpoint:
             import random
 
             pause = min(LONGEST_PAUSE, FEW_PAUSES[0] * 2**tries) * random.uniform(0.5, 1)
-            return pause if time.monotonic() + pause < until else None
+            return pause if pace.clock.monotonic() + pause < until else None
         if isinstance(error, DotflowError) or tries >= len(FEW_PAUSES):
             return None
         return FEW_PAUSES[tries]

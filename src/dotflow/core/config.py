@@ -8,6 +8,7 @@ from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal, Self, TypedDict, Unpack
 
     from dotflow.abc.executor import Executor
     from dotflow.abc.log import Log
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
 
         def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
             """Call *fn* with *args* somewhere."""
+
+    class OtherProviders(TypedDict, total=False):
+        """What ``Config`` takes besides a storage."""
+
+        notify: Notify | None
+        log: Log | None
+        server: Server | None
+        scheduler: Scheduler | None
+        tracer: Tracer | None
+        metrics: Metrics | None
+        executor: Executor | Pool | None
+        codec: Literal["safe", "pickle", "signed"]
+        types: Iterable[type]
+        secrets: Iterable[str]
+        capture_output: bool | int
+        keep_runs: int
 
 
 # Name of the argument, and of the contract in ``dotflow.abc.<argument>``, in the order of the arguments.
@@ -84,7 +101,7 @@ class Config:
         metrics: Metrics | None = None,
         *,
         executor: Executor | Pool | None = None,
-        codec: str = "safe",
+        codec: Literal["safe", "pickle", "signed"] = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
         capture_output: bool | int = False,
@@ -105,7 +122,7 @@ class Config:
         self.capture_output = 0 if capture_output is False else _limit(capture_output)
 
     @classmethod
-    def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:
+    def from_url(cls, storage: str | None = None, **kwargs: Unpack[OtherProviders]) -> Self:
         """Make a config whose storage is given by URL or name.
 
         Args:

@@ -77,7 +77,7 @@ class Dispatcher:
     def __init__(
         self,
         config: Config,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         on_success: Callable[..., Any] = basic_callback,
         on_failure: Callable[..., Any] = basic_callback,
         callbacks: bool = True,

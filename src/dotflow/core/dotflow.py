@@ -14,12 +14,30 @@ from dotflow.core.workflow import Manager, Options, failed_before_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Literal
+    from typing import Literal, TypedDict, Unpack
     from uuid import UUID
 
     from dotflow.core.agenda import Tick
     from dotflow.core.context import Context
     from dotflow.core.events import Event
+    from dotflow.core.ticking import ScheduleHandle
+    from dotflow.core.types import InputChangeName, ModeName
+    from dotflow.core.workflow import WorkflowCallback
+
+    class StartOptions(TypedDict, total=False):
+        """What ``start`` takes."""
+
+        mode: ModeName
+        on_success: WorkflowCallback
+        on_failure: WorkflowCallback
+        keep_going: bool
+        resume: bool
+        on_input_change: InputChangeName
+        fingerprint: str | None
+        wait: float
+        listeners: Sequence[Callable[[Event], object]]
+        progress: bool
+        keep_results: bool
 
 
 class DotFlow:
@@ -67,15 +85,15 @@ class DotFlow:
     def start(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
@@ -127,15 +145,15 @@ class DotFlow:
     async def start_async(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
@@ -167,6 +185,10 @@ class DotFlow:
         await manager.run_async()
         return manager
 
+    @overload
+    def schedule(self, *, background: Literal[True], **kwargs: Unpack[StartOptions]) -> ScheduleHandle: ...
+    @overload
+    def schedule(self, *, background: bool = False, **kwargs: Unpack[StartOptions]) -> Any: ...
     def schedule(self, *, background: bool = False, **kwargs: Any) -> Any:
         """Run the workflow again and again, as ``Config(scheduler=...)`` decides; block until that ends.
 

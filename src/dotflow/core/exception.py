@@ -34,7 +34,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dotflow.core.messages import TaskError as TaskError
 
 
 def _rebuild(kind: type[DotflowError], message: str, state: dict[str, Any]) -> DotflowError:
@@ -282,3 +285,11 @@ def _describe(value: object) -> str:
         if kind.__module__ != "builtins"
         else f"{value!r} of type {kind.__name__}"
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TaskError":  # no exception, but imported from here in dotflow 1.x
+        from dotflow.core.messages import TaskError
+
+        return TaskError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, make_context
@@ -23,6 +23,19 @@ from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
+    from uuid import UUID
+
+    from dotflow.core.config import Config
+
+    Step = Action[..., Any] | type[Any] | str  # mypy takes a decorated class for the class itself
+
+    class TaskCallback(Protocol):
+        """What is called when a task has ended."""
+
+        def __call__(self, *, task: Task) -> object:
+            """Look at *task*; what is returned is not used."""
+
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
 
@@ -82,11 +95,11 @@ class Task:
     def __init__(
         self,
         task_id: str,
-        step: Any,
-        callback: Any = basic_callback,
+        step: Step,
+        callback: TaskCallback | str = basic_callback,
         initial_context: Any = None,
-        workflow_id: Any = None,
-        config: Any = None,
+        workflow_id: UUID | str | None = None,
+        config: Config | None = None,
         group_name: str = "default",
         *,
         depends_on: tuple[str, ...] | None = None,
@@ -125,7 +138,7 @@ class Task:
             depends_on=self.depends_on,
         )
 
-    def assign(self, workflow_id: Any) -> None:
+    def assign(self, workflow_id: UUID | str) -> None:
         """Belong to the run *workflow_id*, with an initial context that no other run shares."""
         found = self._initial
         if isinstance(found, Context):
@@ -331,7 +344,9 @@ def as_callback(callback: Any) -> Callable[..., Any]:
 class TaskBuilder:
     """The tasks of one workflow, in order; ``workflow.task``."""
 
-    def __init__(self, config: Any, workflow_id: Any = None, workflow_name: str | None = None) -> None:
+    def __init__(
+        self, config: Config | None, workflow_id: UUID | str | None = None, workflow_name: str | None = None
+    ) -> None:
         self.config = config
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
@@ -340,10 +355,32 @@ class TaskBuilder:
         self._counts: dict[str, int] = {}
         self._lent = False
 
+    @overload
+    def add(
+        self,
+        step: Step,
+        callback: TaskCallback | str = ...,
+        initial_context: Any = ...,
+        group_name: str = ...,
+        *,
+        task_id: str | None = ...,
+        name: str | None = ...,
+        depends_on: str | Task | Sequence[str | Task] | None = ...,
+    ) -> TaskBuilder: ...
+    @overload
+    def add(
+        self,
+        step: Sequence[Step],
+        callback: TaskCallback | str = ...,
+        initial_context: Any = ...,
+        group_name: str = ...,
+        *,
+        depends_on: str | Task | Sequence[str | Task] | None = ...,
+    ) -> TaskBuilder: ...
     def add(
         self,
         step: Any,
-        callback: Any = basic_callback,
+        callback: TaskCallback | str = basic_callback,
         initial_context: Any = None,
         group_name: str = "default",
         *,
@@ -384,7 +421,7 @@ class TaskBuilder:
     def _append(
         self,
         step: Any,
-        callback: Any,
+        callback: TaskCallback | str,
         initial: Any,
         group: str,
         wanted: str | None,

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from dotflow.core import pace
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
@@ -31,7 +32,8 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
-    from typing import Literal
+    from typing import Literal, Protocol, Self
+    from uuid import UUID
 
     from dotflow.core.capture import Capture
     from dotflow.core.config import Config
@@ -41,6 +43,13 @@ if TYPE_CHECKING:
     from dotflow.core.journal import Journal, Origin
     from dotflow.core.plan import Plan
 
+    class WorkflowCallback(Protocol):
+        """What is called when a run has ended."""
+
+        def __call__(self, *, tasks: list[Task]) -> object:
+            """Look at *tasks*; what is returned is not used."""
+
+
 __all__ = ["Manager", "Options", "grouper"]
 
 
@@ -48,14 +57,14 @@ class Options(NamedTuple):
     """What ``start`` was asked for; ``check`` refuses what makes no sense."""
 
     mode: str = TypeExecution.SEQUENTIAL
-    on_success: Callable[..., Any] = basic_callback
-    on_failure: Callable[..., Any] = basic_callback
+    on_success: WorkflowCallback = basic_callback
+    on_failure: WorkflowCallback = basic_callback
     keep_going: bool = False
     resume: bool = False
     on_input_change: str = TypeInputChange.REUSE
     fingerprint: str | None = None
     wait: float = 0
-    listeners: Sequence[Callable[[Event], None]] = ()
+    listeners: Sequence[Callable[[Event], object]] = ()
     progress: bool = False
     scheduled_for: datetime | None = None
     keep_results: bool = True
@@ -101,12 +110,13 @@ class Manager:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, workflow: Any
+        self, tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, workflow: Any
     ) -> None:
         self.tasks: list[Task] = list(tasks)
-        self.workflow_id = workflow_id
+        self.workflow_id: UUID | str = workflow_id
         self.mode = options.mode
-        self._made = time.time()
+        self._clock = pace.clock
+        self._made = self._clock.time()
         self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
@@ -163,7 +173,7 @@ class Manager:
         if self._inbox is not None:
             self._inbox.put(request)
 
-    def raise_for_failure(self) -> Manager:
+    def raise_for_failure(self) -> Self:
         """Raise ``WorkflowFailed``, from the first failed step's own exception, unless the run completed.
 
         Return the handle, so that it can be chained.
@@ -241,7 +251,7 @@ class Manager:
             keep_going=options.keep_going,
             lanes=lanes,
             slots=self._places.slots,
-            epoch=time.time() - time.monotonic(),
+            epoch=self._clock.time() - self._clock.monotonic(),
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
@@ -413,6 +423,8 @@ class Manager:
 
     def _receive(self, inbox: ThreadInbox) -> None:
         self._inbox = inbox
+        if self._clock is not time:
+            inbox.pass_over = self._clock.sleep
         for request in self._stops:
             inbox.put(request)
 
@@ -422,8 +434,8 @@ class Manager:
         if self._journal is not None:
             from dotflow.core.journal import Watch
 
-            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault)
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic, watch)
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, self._clock.monotonic)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -442,7 +454,7 @@ class Manager:
 
     def _open(self) -> None:
         run, tell = self._run, self._tell
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._status = run.status = WorkflowStatus.IN_PROGRESS
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
@@ -464,12 +476,12 @@ class Manager:
 
     def _conclude(self) -> None:
         run, tell = self._run, self._tell
-        for task in run.abandon(time.monotonic()):
+        for task in run.abandon(self._clock.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
         status = self._save_record(run.finish())
         self._status = status
-        ended = WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks)
+        ended = WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks)
         outbox = tell.outbox
         if outbox is not None and tell.notifies(WorkflowFinished):
             outbox.owe(ended)
@@ -508,7 +520,7 @@ class Manager:
 
 
 def failed_before_start(
-    tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, problem: BaseException
+    tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, problem: BaseException
 ) -> Manager:
     """Return the handle of a run that could not start, for those who must not be raised at."""
     manager = Manager(tasks, workflow_id, options, config, None)
