@@ -31,6 +31,7 @@ LAYERS = {
     "dotflow.core.record": VALUES,
     "dotflow.core.redact": VALUES,
     "dotflow.core.around": VALUES,
+    "dotflow.core.virtual": VALUES,
     "dotflow.core.wake": VALUES,
     "dotflow.core.when": VALUES,
     "dotflow.core.zones": VALUES,

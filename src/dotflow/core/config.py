@@ -30,6 +30,7 @@ CONTRACTS = {
     "metrics": "Metrics",
     "executor": "Executor",
 }
+GIVES = ("storage", "log", "executor")  # contracts of which the engine uses more than their abstract methods
 
 
 class Config:
@@ -138,6 +139,10 @@ def _checked(name: str, provider: object) -> object:
             given=provider,
             hint=f"inherit from {CONTRACTS[name]}",
         )
+    if name in GIVES and contract not in type(provider).__mro__:
+        from dotflow.core.virtual import whole
+
+        return whole(provider, contract)
     return provider
 
 
