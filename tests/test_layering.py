@@ -28,6 +28,7 @@ LAYERS = {
     "dotflow.core.codec": VALUES,
     "dotflow.core.known": VALUES,
     "dotflow.core.models": VALUES,
+    "dotflow.core.packed": VALUES,
     "dotflow.core.record": VALUES,
     "dotflow.core.redact": VALUES,
     "dotflow.core.around": VALUES,
