@@ -164,4 +164,11 @@ def _schedule() -> click.Group:
     return make_group(target_options, guarded)
 
 
+def _provider() -> click.Group:
+    from dotflow.cli.provider import make_group
+
+    return make_group(guarded, Commands)
+
+
 commands.add_command(_schedule())
+commands.add_command(_provider())

@@ -25,7 +25,8 @@ def load(path: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            close = _closest(part, dir(found))
+            known = [*getattr(found, "__all__", ()), *dir(found)]  # a lazy module lists its names in the first
+            close = _closest(part, known)
             raise ImportModuleError(path, f"{module_name!r} has no attribute {part!r}{close}") from None
     return found
 
