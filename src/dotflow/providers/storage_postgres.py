@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dotflow.core.task import Task
 
 NAME = "StoragePostgres"
+TIMEOUT = 10  # seconds to connect in
 POLL = 0.05  # seconds between two tries to become the leader
 TABLE = re.compile(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?")
 COLUMNS = "key, workflow_id, task_id, made, value, checksum"
@@ -77,7 +78,7 @@ class StoragePostgres(Storage):
         self._psycopg = require("psycopg", "postgres")
         if not TABLE.fullmatch(table):
             raise ConfigurationError(f"StoragePostgres(table={table!r}): use lower-case letters, digits and '_'")
-        self._connect = connect or (lambda: self._psycopg.connect(url, connect_timeout=10))
+        self._make, self._url, self._reached = connect, url, False
         self._table = table
         self._idle: list[Any] = []
         self._known = False
@@ -224,7 +225,6 @@ class StoragePostgres(Storage):
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 connection = self._connect()
-                connection.autocommit = True
                 self._lead_again()  # the server may have been restarted
             try:
                 if self._lost and key is not None and workflow_of(key) in self._lost:
@@ -241,11 +241,28 @@ class StoragePostgres(Storage):
     def _lead_name(self, workflow_id: str) -> str:
         return f"{self._table}:{workflow_id}"
 
+    def _connect(self) -> Any:
+        try:
+            made = self._make() if self._make else self._psycopg.connect(self._url, connect_timeout=TIMEOUT)
+        except self._psycopg.OperationalError as error:
+            if not self._reached and self._answers(error):  # later on it is overload, or a restart, that passes
+                advice = "check user, password and database"
+                raise StorageError(f"the server refuses: {error}; {advice}", provider=NAME) from error
+            raise
+        self._reached = made.autocommit = True
+        return made
+
+    def _answers(self, error: Any) -> bool:
+        """Whether a server is there that would take connections, only not this one."""
+        if self._make:
+            return error.pgconn is not None and bool(error.pgconn.needs_password or error.pgconn.used_password)
+        target = self._psycopg.conninfo.make_conninfo(self._url, connect_timeout=TIMEOUT)
+        return bool(self._psycopg.pq.PGconn.ping(target.encode()) == self._psycopg.pq.Ping.OK)
+
     def _connect_to_lead(self) -> Any:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         me = f"{os.getpid()} {since} {socket.gethostname()}"[:60]  # what the server shows of an application's name
         connection = self._connect()
-        connection.autocommit = True
         connection.execute("select set_config('application_name', %s, false)", (me,))
         return connection
 
