@@ -162,7 +162,7 @@ def test_check_of_one_that_does_not_keep_it_says_which_clause_and_why(command: C
     assert not clause["passed"]
     assert "None" in clause["why"]
     assert re.search(r"^it_is_one_of_its_kind +pass$", log.stdout, re.MULTILINE)
-    assert re.search(r"^every_level_takes_every_status +FAIL  OSError: no \[red\]space", log.stdout, re.MULTILINE)
+    assert re.search(r"^every_level_takes_every_status +FAIL +OSError: no \[red\]space", log.stdout, re.MULTILINE)
     assert "\x1b" not in log.stdout
 
 

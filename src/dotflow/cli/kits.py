@@ -154,7 +154,7 @@ def _show(target: str, kind: str, verdicts: Iterator[Verdict], as_json: bool) ->
         ]
         click.echo(json.dumps({"provider": target, "kind": kind, "passed": not failed, "clauses": clauses}, indent=2))
     else:
-        lines = [("clause", "", "why")]
+        lines = [("clause", "verdict", "why")]
         lines += [(v.clause.removeprefix("test_"), "FAIL" if v.problem else "pass", v.problem) for v in found]
         write_table(lines)
         click.echo(f"{target}: {len(found) - len(failed)} of {len(found)} clauses of {kind} hold")
