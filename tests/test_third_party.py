@@ -43,13 +43,13 @@ def test_the_package_is_one_module_of_at_most_sixty_lines() -> None:
     assert {name for name in ours if str(name).startswith("dotflow")} == {"dotflow", "dotflow.abc.storage"}
 
 
-def test_its_own_tests_pass_where_it_is_installed(site: Path, tmp_path: Path) -> None:
+def test_its_own_tests_pass_where_it_is_installed(site: Path, tmp_path: Path, quick_folder: Path) -> None:
     """All clauses of the kit, in the spelling of its test file, and the URL."""
     test = tmp_path / "test_dotflow_lmdb.py"
     test.write_bytes((PACKAGE / "test_dotflow_lmdb.py").read_bytes())
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-o", "addopts=", f"--rootdir={tmp_path}"]
 
-    done = run(site, tmp_path, "-m", "pytest", *options, str(test))
+    done = run(site, tmp_path, "-m", "pytest", *options, f"--basetemp={quick_folder / 'kit'}", str(test))
 
     from dotflow.testing import StorageContract
 

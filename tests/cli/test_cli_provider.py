@@ -202,7 +202,7 @@ def test_what_cannot_be_done_is_told(command: Command, words: list[str], code: i
     assert "Traceback" not in done.stderr or code == 1
 
 
-def test_new_writes_providers_whose_tests_pass_at_once(command: Command) -> None:
+def test_new_writes_providers_whose_tests_pass_at_once(command: Command, quick_folder: Path) -> None:
     """One of each kind; Python warns of nothing, and ``check`` agrees."""
     for kind in KINDS:
         done = command("provider", "new", kind, "big-query")
@@ -211,7 +211,7 @@ def test_new_writes_providers_whose_tests_pass_at_once(command: Command) -> None
 
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-o", "addopts=", f"--rootdir={command.folder}"]
     tests = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "."],
+        [sys.executable, "-m", "pytest", *options, f"--basetemp={quick_folder / 'kit'}", "."],
         cwd=command.folder, env=environment({}), capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert tests.returncode == 0, tests.stdout
