@@ -77,7 +77,8 @@ def nothing():
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path, quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("TMPDIR", str(quick_folder))  # where a storage that is checked has its data
     (tmp_path / "mine.py").write_text(PROVIDERS_OF_A_USER)
     return Command(tmp_path)
 
@@ -202,7 +203,7 @@ def test_what_cannot_be_done_is_told(command: Command, words: list[str], code: i
     assert "Traceback" not in done.stderr or code == 1
 
 
-def test_new_writes_providers_whose_tests_pass_at_once(command: Command, quick_folder: Path) -> None:
+def test_new_writes_providers_whose_tests_pass_at_once(command: Command) -> None:
     """One of each kind; Python warns of nothing, and ``check`` agrees."""
     for kind in KINDS:
         done = command("provider", "new", kind, "big-query")
@@ -211,7 +212,7 @@ def test_new_writes_providers_whose_tests_pass_at_once(command: Command, quick_f
 
     options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-o", "addopts=", f"--rootdir={command.folder}"]
     tests = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"--basetemp={quick_folder / 'kit'}", "."],
+        [sys.executable, "-m", "pytest", *options, "."],
         cwd=command.folder, env=environment({}), capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert tests.returncode == 0, tests.stdout
