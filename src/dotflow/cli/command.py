@@ -176,6 +176,13 @@ def _schedule() -> click.Group:
     return make_group(target_options, guarded)
 
 
+def _provider() -> click.Group:
+    from dotflow.cli.provider import make_group
+
+    return make_group(guarded, Commands)
+
+
 commands.add_command(_schedule())
 add_tools(commands, guarded)
 add_history(commands, target_options, guarded)
+commands.add_command(_provider())

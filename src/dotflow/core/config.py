@@ -54,6 +54,7 @@ CONTRACTS = {
     "metrics": "Metrics",
     "executor": "Executor",
 }
+GIVES = ("storage", "log", "executor")  # contracts of which the engine uses more than their abstract methods
 
 
 class Config:
@@ -178,6 +179,10 @@ def _checked(name: str, provider: object) -> object:
             hint=("pass a pool with the submit of concurrent.futures, or " if name == "executor" else "")
             + f"inherit from {CONTRACTS[name]}",
         )
+    if name in GIVES and contract not in type(provider).__mro__:
+        from dotflow.core.virtual import whole
+
+        return whole(provider, contract)
     return provider
 
 
