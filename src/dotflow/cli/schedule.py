@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dotflow.cli.choice import Known, StorageName
+from dotflow.cli.choice import Commands, Known, StorageName
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types.overlap import TypeCatchUp, TypeOverlap
 
@@ -83,7 +83,7 @@ def make_group(target_options: Callable[..., Any], guarded: Callable[..., int]) 
         wish, rest = _split(given)
         return guarded(_start, wish, **rest)
 
-    @click.group(invoke_without_command=True, short_help="Run a step or a workflow again and again.")
+    @click.group(cls=Commands, invoke_without_command=True, short_help="Run a step or a workflow again and again.")
     @target_options
     @options(RULE, POLICY)
     @resume
@@ -180,6 +180,11 @@ def make_scheduler(
 
     if sum((cron is not None, every is not None, bool(at))) > 1:
         raise ConfigurationError("when is given by --cron, --every or --at: one of them")
+    if policy.get("until") is not None:
+        from dotflow.core.when import instant
+        from dotflow.core.zones import zone_of
+
+        policy["until"] = instant(policy["until"], "--until", zone_of(tz))
     if cron is not None:
         return SchedulerCron(cron, tz=tz, **policy)
     if at:
@@ -189,6 +194,14 @@ def make_scheduler(
     if tz is not None:
         raise UnsupportedOption("--tz is the time zone of --cron and --at; an interval has none")
     return None if every is None else SchedulerInterval(every, **policy)
+
+
+def _say(line: str) -> None:
+    import sys
+
+    from dotflow.cli.view import write
+
+    write(sys.stdout, line)
 
 
 def _when(given: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +235,7 @@ def _next(wish: Wish, count: int, after: str | None, **given: Any) -> int:
             break
         tick = found
         local = rule.local(tick)
-        click.echo(f"{local:{FORMAT}} {local:%z} {local.tzname() or ''}  {tick:{FORMAT}} UTC")
+        _say(f"{local:{FORMAT}} {local:%z} {local.tzname() or ''}  {tick:{FORMAT}} UTC")
     return 0
 
 
@@ -235,12 +248,12 @@ def _list(wish: Wish) -> int:
     start, end = "schedule:", f"-{STATE}"
     names = [key[len(start) : -len(end)] for key in storage.list_keys(prefix=start) if key.endswith(end)]
     if not names:
-        click.echo("there are no schedules")
+        _say("there are no schedules")
     for name in names:
         state = _desk(storage, name).look()
-        click.echo(f"{name}: {'paused, ' + state.paused if state.paused else 'active'}")
+        _say(f"{name}: {'paused, ' + state.paused if state.paused else 'active'}")
         for what, value in _rows(state):
-            click.echo(f"  {what:10}{value}")
+            _say(f"  {what:10}{value}")
     return 0
 
 
@@ -277,7 +290,7 @@ def _change(wish: Wish, name: str | None, **fields: Any) -> int:
         storage = _place(wish)
     desk = _desk(storage, name)
     desk.update(lambda state: replace(state, **fields))
-    click.echo(f"{name}: {'paused' if fields['paused'] else 'active'}")
+    _say(f"{name}: {'paused' if fields['paused'] else 'active'}")
     return 0
 
 
@@ -320,7 +333,7 @@ def _once(wish: Wish, ticks: Callable[[Any], list[datetime]], again: bool, **giv
     rule, _ = chosen._rule_from(datetime.now(UTC))
     due = ticks(rule)
     if not due:
-        click.echo("no tick is due in that time")
+        _say("no tick is due in that time")
         return 0
     target.workflow.config.scheduler = chosen
     listen()
@@ -330,7 +343,7 @@ def _once(wish: Wish, ticks: Callable[[Any], list[datetime]], again: bool, **giv
     finally:
         view.close()
     if len(due) > 1:
-        click.echo(f"{len(due)} ticks: {happened.completed} completed, {happened.failed} failed, "
+        _say(f"{len(due)} ticks: {happened.completed} completed, {happened.failed} failed, "
                    f"{len(due) - happened.runs} left alone")  # fmt: skip
     return 0 if happened.completed == happened.runs else 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.core.config import Config
 from dotflow.core.exception import ConfigurationError, NotCallableObject, StorageError, WorkflowBusy
@@ -14,11 +14,30 @@ from dotflow.core.workflow import Manager, Options, failed_before_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal, TypedDict, Unpack
     from uuid import UUID
 
     from dotflow.core.agenda import Tick
     from dotflow.core.context import Context
     from dotflow.core.events import Event
+    from dotflow.core.ticking import ScheduleHandle
+    from dotflow.core.types import InputChangeName, ModeName
+    from dotflow.core.workflow import WorkflowCallback
+
+    class StartOptions(TypedDict, total=False):
+        """What ``start`` takes."""
+
+        mode: ModeName
+        on_success: WorkflowCallback
+        on_failure: WorkflowCallback
+        keep_going: bool
+        resume: bool
+        on_input_change: InputChangeName
+        fingerprint: str | None
+        wait: float
+        listeners: Sequence[Callable[[Event], object]]
+        progress: bool
+        keep_results: bool
 
 
 class DotFlow:
@@ -66,15 +85,16 @@ class DotFlow:
     def start(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
+        progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
         """Run the workflow: a new run at each call, unless *resume* continues the last one.
@@ -91,6 +111,8 @@ class DotFlow:
             fingerprint: What identifies the input, instead of a hash of the initial contexts.
             wait: Seconds to wait for another process that runs this workflow id.
             listeners: Called with each event, see ``dotflow.core.events``.
+            progress: Show the run while it is on: a tree of its tasks on a terminal, a table in a notebook, else a
+                line for each change on standard output.
             keep_results: Whether results stay in memory. With ``False`` each is let go when every task that needs it
                 has ended; whoever asks for it later gets it from the storage, which must not be one in memory.
 
@@ -115,6 +137,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress=progress,
             keep_results=keep_results,
         )
         return self.launch(options)
@@ -122,15 +145,16 @@ class DotFlow:
     async def start_async(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
+        progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
         """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
@@ -149,17 +173,22 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress=progress,
             keep_results=keep_results,
         )
         manager = self._manager(options)
         untouched = self._touch()
-        if self.config.storage.keeps_objects:
+        if self.config.storage.keeps_objects and self.config.executor is None:  # nobody far away is asked
             manager.prepare(untouched=untouched, on_loop=True)
         else:
             await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)
         await manager.run_async()
         return manager
 
+    @overload
+    def schedule(self, *, background: Literal[True], **kwargs: Unpack[StartOptions]) -> ScheduleHandle: ...
+    @overload
+    def schedule(self, *, background: bool = False, **kwargs: Unpack[StartOptions]) -> Any: ...
     def schedule(self, *, background: bool = False, **kwargs: Any) -> Any:
         """Run the workflow again and again, as ``Config(scheduler=...)`` decides; block until that ends.
 
@@ -283,6 +312,40 @@ class DotFlow:
     def result(self) -> dict[str, Any]:
         """Return the workflow and its tasks as a dictionary of plain values."""
         return self.task.result()
+
+    @overload
+    def graph(self, format: Literal["png"], *, mode: str = ...) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ..., *, mode: str = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str, *, mode: str = ...) -> str | bytes: ...
+
+    def graph(self, format: str = "text", *, mode: str = TypeExecution.SEQUENTIAL) -> str | bytes:
+        """Return a drawing of the workflow; with the status of each task once it has been started.
+
+        Args:
+            format: ``text``, ``mermaid``, ``svg``, or ``png``, which needs the ``png`` extra.
+            mode: The mode it is started in: without ``depends_on`` that decides who waits for whom.
+
+        Returns:
+            A text; bytes for ``png``.
+
+        Raises:
+            ConfigurationError: there is no such format or mode, or the dependencies form no graph.
+            ModuleNotFound: the library that ``png`` needs is not installed.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.task.queue, mode), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.task.queue, self.workflow_id, "")
 
     def __repr__(self) -> str:
         return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"

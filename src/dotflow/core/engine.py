@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dotflow.core.checkpoint import Checkpoint
     from dotflow.core.dispatch import Dispatcher
+    from dotflow.core.events import Event
     from dotflow.core.journal import Watch
     from dotflow.core.messages import Attempt
     from dotflow.core.run import Run
@@ -72,7 +73,7 @@ def cycle(
 ) -> Steps:
     """Drive *run* until nothing is left to do; *watch* looks now and then whether it shall end."""
     report, submit, step, blocks, immediate = inbox.put, place.submit, run.next, store.blocks, place.immediate
-    tasks, save_one = run.tasks, store.save_one
+    tasks, save_one, outbox = run.tasks, store.save_one, store.outbox
     directly = inbox.on_loop and place.on_loop and watch is None
     starts, completions = tell.hears(TaskStarted), tell.hears(TaskCompleted)
     now, cancel_at = clock(), None
@@ -121,7 +122,10 @@ def cycle(
             if not run.expects(item.position):
                 continue  # of a task that was given up
             elif item.error is not None or item.interrupted:
-                lose(run, item, tell, now)
+                event = lose(run, item, now)
+                if outbox is not None and type(event) is TaskFailed:
+                    yield functools.partial(outbox.owe, event)
+                tell(event)
                 if watch is not None:
                     watch.failed = True
             elif blocks:
@@ -151,14 +155,13 @@ def win(run: Run, outcome: Outcome, answer: Any, tell: Dispatcher, now: float) -
         tell(TaskCompleted(task))
 
 
-def lose(run: Run, outcome: Outcome, tell: Dispatcher, now: float) -> None:
-    """Note and announce a failed or interrupted attempt."""
+def lose(run: Run, outcome: Outcome, now: float) -> Event:
+    """Note a failed or interrupted attempt; return what is to be announced."""
     if outcome.interrupted:
         if run.stopping is None:
             run.stop(Stop(WorkflowStatus.INTERRUPTED))
             run.by_step = True
-        tell(TaskPaused(run.pause(outcome.position, now)))
-        return
+        return TaskPaused(run.pause(outcome.position, now, outcome.output))
     assert outcome.error is not None
     task = run.fail(outcome, now)
-    tell(TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task))
+    return TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task)

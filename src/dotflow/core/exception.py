@@ -11,6 +11,7 @@
     │   ├── InvalidOnInputChange               ``on_input_change=`` is none of the policies
     │   ├── GraphError                         a cycle, an unknown or a duplicate task name
     │   ├── UnsupportedOption                  an option that this mode or executor cannot honour
+    │   ├── ClusterUnreachable (ConnectionError)  a cluster that does not answer, or cannot do the work
     │   ├── InvalidWorkflowFactory (TypeError) ``--workflow`` names no factory of a ``DotFlow``
     │   ├── WorkflowFlagConflict               two flags that exclude each other
     │   └── RunNotFound (LookupError)          a run id, or the beginning of one, that names no run or several
@@ -26,13 +27,17 @@
     ├── WorkflowBusy (RuntimeError)            another run holds the workflow id
     ├── InputChangedError (ValueError)         resume with another input, and the policy is ``raise``
     ├── WorkerDied (RuntimeError)              a worker process ended in the middle of a step
+    │   └── WorkerLost                         a pool or a cluster lost it, more often than is made up for
     ├── DeliveryFailed (RuntimeError)          a notifier or a server client could not deliver
     └── WorkflowFailed (RuntimeError)          what ``Manager.raise_for_failure`` raises
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dotflow.core.messages import TaskError as TaskError
 
 
 def _rebuild(kind: type[DotflowError], message: str, state: dict[str, Any]) -> DotflowError:
@@ -107,6 +112,10 @@ class GraphError(ConfigurationError):
 
 class UnsupportedOption(ConfigurationError):
     """An option cannot be honoured where it was given."""
+
+
+class ClusterUnreachable(ConfigurationError, ConnectionError):
+    """A cluster does not answer in time, has no worker, or has another version of dotflow."""
 
 
 class InvalidWorkflowFactory(ConfigurationError, TypeError):
@@ -240,6 +249,14 @@ class WorkerDied(DotflowError, RuntimeError):
         self.exitcode = exitcode
 
 
+class WorkerLost(WorkerDied):
+    """A pool or a cluster lost the worker that had the attempt; ``exitcode`` is ``None``, since nobody saw it."""
+
+    def __init__(self, reason: str) -> None:
+        DotflowError.__init__(self, reason)
+        self.exitcode = None
+
+
 class DeliveryFailed(DotflowError, RuntimeError):
     """A notifier or a server client could not deliver.
 
@@ -268,3 +285,11 @@ def _describe(value: object) -> str:
         if kind.__module__ != "builtins"
         else f"{value!r} of type {kind.__name__}"
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TaskError":  # no exception, but imported from here in dotflow 1.x
+        from dotflow.core.messages import TaskError
+
+        return TaskError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -200,8 +200,9 @@ class Journal:
 
     def snapshot(self, tasks: Sequence[Task], store: Checkpoint) -> None:
         """Write what is known of the tasks while the run goes on; try once."""
-        key, context = self._details(tasks, store)
-        self._desk.once(self._storage.post, key, context=context)
+        with store.turn:
+            key, context = self._details(tasks, store)
+            self._desk.once(self._storage.post, key, context=context)
 
     def cancelled(self) -> bool:
         """Whether somebody asked this process to cancel the run; look once."""
@@ -246,22 +247,28 @@ class Watch:
         tasks: Of the run.
         store: Their results.
         fault: Told when the storage cannot be read or written; the run goes on.
+        clock: The monotonic clock of the run.
 
     Attributes:
-        due: When to call ``look`` next, on the monotonic clock.
+        due: When to call ``look`` next, on that clock.
         failed: Set when an attempt has failed.
     """
 
     def __init__(
-        self, journal: Journal, tasks: Sequence[Task], store: Checkpoint, fault: Callable[[str, str, Exception], None]
+        self,
+        journal: Journal,
+        tasks: Sequence[Task],
+        store: Checkpoint,
+        fault: Callable[[str, str, Exception], None],
+        clock: Callable[[], float],
     ) -> None:
-        self._journal, self._tasks, self._store, self._fault = journal, tasks, store, fault
-        self.due = time.monotonic() + LOOK_EVERY
+        self._journal, self._tasks, self._store, self._fault, self._clock = journal, tasks, store, fault, clock
+        self.due = clock() + LOOK_EVERY
         self.failed = False
 
     def look(self) -> Stop | None:
         """Return the request to stop, if there is one; note what failed attempts there were."""
-        began = time.monotonic()
+        began = self._clock()
         try:
             if self.failed:
                 self.failed = False
@@ -270,7 +277,7 @@ class Watch:
         except DotflowError as error:
             self._fault("run record", "look", error)
             asked = False
-        ended = time.monotonic()
+        ended = self._clock()
         self.due = ended + max(LOOK_EVERY, (ended - began) * LOOK_SHARE)
         return Stop(WorkflowStatus.CANCELLED) if asked else None
 

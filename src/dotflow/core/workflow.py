@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from dotflow.core import pace
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
-from dotflow.core.events import TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
+from dotflow.core.events import TaskFailed, TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
 from dotflow.core.exception import (
     ConfigurationError,
     DotflowError,
@@ -31,13 +32,23 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from typing import Literal, Protocol, Self
+    from uuid import UUID
 
+    from dotflow.core.capture import Capture
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
     from dotflow.core.journal import Journal, Origin
     from dotflow.core.plan import Plan
+
+    class WorkflowCallback(Protocol):
+        """What is called when a run has ended."""
+
+        def __call__(self, *, tasks: list[Task]) -> object:
+            """Look at *tasks*; what is returned is not used."""
+
 
 __all__ = ["Manager", "Options", "grouper"]
 
@@ -46,14 +57,15 @@ class Options(NamedTuple):
     """What ``start`` was asked for; ``check`` refuses what makes no sense."""
 
     mode: str = TypeExecution.SEQUENTIAL
-    on_success: Callable[..., Any] = basic_callback
-    on_failure: Callable[..., Any] = basic_callback
+    on_success: WorkflowCallback = basic_callback
+    on_failure: WorkflowCallback = basic_callback
     keep_going: bool = False
     resume: bool = False
     on_input_change: str = TypeInputChange.REUSE
     fingerprint: str | None = None
     wait: float = 0
-    listeners: Sequence[Callable[[Event], None]] = ()
+    listeners: Sequence[Callable[[Event], object]] = ()
+    progress: bool = False
     scheduled_for: datetime | None = None
     keep_results: bool = True
     anew: bool = False
@@ -69,7 +81,7 @@ class Options(NamedTuple):
                 raise NotCallableObject(
                     f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
                 )
-        for name in ("keep_going", "resume", "keep_results"):
+        for name in ("keep_going", "resume", "progress", "keep_results"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
         if self.on_input_change not in VALID_POLICIES:
@@ -98,12 +110,13 @@ class Manager:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, workflow: Any
+        self, tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, workflow: Any
     ) -> None:
         self.tasks: list[Task] = list(tasks)
-        self.workflow_id = workflow_id
+        self.workflow_id: UUID | str = workflow_id
         self.mode = options.mode
-        self._made = time.time()
+        self._clock = pace.clock
+        self._made = self._clock.time()
         self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
@@ -160,7 +173,7 @@ class Manager:
         if self._inbox is not None:
             self._inbox.put(request)
 
-    def raise_for_failure(self) -> Manager:
+    def raise_for_failure(self) -> Self:
         """Raise ``WorkflowFailed``, from the first failed step's own exception, unless the run completed.
 
         Return the handle, so that it can be chained.
@@ -177,6 +190,29 @@ class Manager:
             f"step {failed[0].task_id!r} of workflow {self.workflow_id} failed with {last.exception}: {last.message}"
             + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
         ) from last.error
+
+    @overload
+    def graph(self, format: Literal["png"]) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str) -> str | bytes: ...
+
+    def graph(self, format: str = "text") -> str | bytes:
+        """Return the graph of the run with the status of each task; see ``DotFlow.graph``.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.tasks, self.mode, stated=True), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.tasks, self.workflow_id, str(self._status))
 
     # -- putting it together ------------------------------------------------------------------------------
 
@@ -200,7 +236,8 @@ class Manager:
                 "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
             )
         callbacks = any(task.callback is not basic_callback for task in tasks)
-        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+        listeners = (*options.listeners, _progress()) if options.progress else options.listeners
+        self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
         try:
             found, run_id = self._history(untouched)
@@ -214,13 +251,21 @@ class Manager:
             keep_going=options.keep_going,
             lanes=lanes,
             slots=self._places.slots,
-            epoch=time.time() - time.monotonic(),
+            epoch=self._clock.time() - self._clock.monotonic(),
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
         )
         self._found = found
+
+    def _capture(self) -> Capture | None:
+        if not self._config.capture_output:
+            return None
+        from dotflow.core.capture import prepare
+
+        return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
         from dotflow import providers
@@ -238,6 +283,7 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
+        self._owed = self._open_outbox(untouched)
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
@@ -267,7 +313,19 @@ class Manager:
             self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        return found, str(record.get("run_id") or _new_id())
+        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
+        if store.outbox is not None:
+            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        return found, run_id
+
+    def _open_outbox(self, untouched: bool) -> list[Event]:
+        """Keep what notifiers are owed, if there are any and the storage can; return what an earlier process owed."""
+        if not (self._store.keeps_records and self._tell.notifies(TaskFailed)):
+            return []
+        from dotflow.core.outbox import Outbox
+
+        outbox = self._store.outbox = Outbox(self._store, self._tell.fault)
+        return [] if untouched else outbox.left(self.tasks)
 
     def _begin_record(self, done: int) -> None:
         assert self._record is not None
@@ -356,12 +414,17 @@ class Manager:
             finally:
                 await asyncio.to_thread(self._conclude)
         finally:
-            self._end()
+            if self._release is None:
+                self._end()
+            else:
+                await asyncio.to_thread(self._end)  # a storage's lock, which may be far away
         if self._interrupted:
             raise KeyboardInterrupt
 
     def _receive(self, inbox: ThreadInbox) -> None:
         self._inbox = inbox
+        if self._clock is not time:
+            inbox.pass_over = self._clock.sleep
         for request in self._stops:
             inbox.put(request)
 
@@ -371,8 +434,8 @@ class Manager:
         if self._journal is not None:
             from dotflow.core.journal import Watch
 
-            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault)
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic, watch)
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, self._clock.monotonic)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -391,11 +454,14 @@ class Manager:
 
     def _open(self) -> None:
         run, tell = self._run, self._tell
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._status = run.status = WorkflowStatus.IN_PROGRESS
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
         tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        tell.outbox = self._store.outbox
+        for event in self._owed:
+            tell.tell_late(event)
         for index, value in self._found.items():
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
@@ -410,13 +476,19 @@ class Manager:
 
     def _conclude(self) -> None:
         run, tell = self._run, self._tell
-        for task in run.abandon(time.monotonic()):
+        for task in run.abandon(self._clock.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
         status = self._save_record(run.finish())
         self._status = status
-        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        ended = WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks)
+        outbox = tell.outbox
+        if outbox is not None and tell.notifies(WorkflowFinished):
+            outbox.owe(ended)
+        tell(ended)
         tell.flush()
+        if outbox is not None:
+            outbox.close()
 
     def _save_record(self, status: WorkflowStatus) -> WorkflowStatus:
         """Put on record that the run ended; return what it counts as."""
@@ -448,7 +520,7 @@ class Manager:
 
 
 def failed_before_start(
-    tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, problem: BaseException
+    tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, problem: BaseException
 ) -> Manager:
     """Return the handle of a run that could not start, for those who must not be raised at."""
     manager = Manager(tasks, workflow_id, options, config, None)
@@ -483,6 +555,12 @@ def _has_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _progress() -> Callable[[Event], None]:
+    from dotflow.views.progress import make_progress
+
+    return make_progress()
 
 
 def _chance() -> float:
