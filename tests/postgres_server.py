@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 DEADLINE = 60.0
 
 
@@ -63,8 +65,13 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill it, as a power failure of its machine would."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        family = [psutil.Process(self._process.pid)]
+        family[0].suspend()  # so that it starts no more children
+        family += family[0].children(recursive=True)  # each leads a process group of its own
+        for process in family:
+            process.kill()
         self._process.wait()
+        psutil.wait_procs(family, DEADLINE)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:

@@ -200,10 +200,11 @@ def anchors(path: Path) -> list[str]:
 
 
 def test_records_of_decisions_are_numbered_and_complete() -> None:
-    """ADRs have consecutive numbers and the three parts."""
+    """ADRs have a number each, and the three parts."""
     records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 
-    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    numbers = [int(record.name[:4]) for record in records]
+    assert sorted(set(numbers)) == numbers
     for record in records:
         text = record.read_text(encoding="utf-8")
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], record.name

@@ -26,8 +26,10 @@ MADE: dict[str, DotflowError] = {
     "InvalidOnInputChange": exception.InvalidOnInputChange("maybe"),
     "GraphError": exception.GraphError("a cycle"),
     "UnsupportedOption": exception.UnsupportedOption("timeout"),
+    "ClusterUnreachable": exception.ClusterUnreachable("tcp://10.0.0.1:8786 does not answer"),
     "InvalidWorkflowFactory": exception.InvalidWorkflowFactory("m:f"),
     "WorkflowFlagConflict": exception.WorkflowFlagConflict("--callback"),
+    "RunNotFound": exception.RunNotFound("abc", "there is no such run"),
     "ImportModuleError": exception.ImportModuleError("m:f", "no module"),
     "ModuleNotFound": exception.ModuleNotFound("redis", "dotflow[redis]"),
     "StepNotPortable": exception.StepNotPortable("a socket"),
@@ -40,6 +42,7 @@ MADE: dict[str, DotflowError] = {
     "WorkflowBusy": exception.WorkflowBusy("w", "process 3 on host h"),
     "InputChangedError": exception.InputChangedError("w"),
     "WorkerDied": exception.WorkerDied(-9),
+    "WorkerLost": exception.WorkerLost("the pool broke"),
     "DeliveryFailed": exception.DeliveryFailed("refused", 503, later=True),
     "WorkflowFailed": exception.WorkflowFailed("step 'a' failed"),
 }

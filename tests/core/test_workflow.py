@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -10,12 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from doubles import Listener, Place, Plain, flow, names, statuses, task
+from doubles import Listener, Place, Plain, ToldNotify, flow, names, statuses, task
 
 from dotflow import Config, Context, DotFlow, action
 from dotflow.core.exception import (
@@ -1366,3 +1368,30 @@ def test_status_of_a_task_is_one_object() -> None:
     """Samples of 1.x compare a status with ``is``."""
     assert flow(one).start().tasks[0].status is TypeStatus.COMPLETED
     assert task("a").status is TypeStatus.NOT_STARTED
+
+
+@pytest.mark.parametrize("kind", ["plain", "observed", "graph", "coroutines"])
+def test_a_finished_run_is_freed_without_the_garbage_collector(kind: str) -> None:
+    """Nothing of it refers to itself, so that runs in a loop take no more memory than one."""
+
+    @action
+    def one() -> int:
+        return 1
+
+    @action
+    async def later() -> int:
+        return 1
+
+    step = later if kind == "coroutines" else one
+    workflow = DotFlow(Config(notify=ToldNotify([])) if kind == "observed" else None)
+    workflow.task.add([step, step], depends_on=() if kind == "graph" else None)
+    manager = workflow.start()
+    assert manager.wait()
+    watched = [weakref.ref(each) for each in (workflow, manager, manager._run)]
+    gc.collect()
+    gc.disable()
+    try:
+        del workflow, manager
+        assert [ref() for ref in watched] == [None] * 3
+    finally:
+        gc.enable()

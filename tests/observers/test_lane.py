@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 import threading
@@ -27,8 +28,9 @@ def step() -> int:
 
 
 @action
-def short_work() -> None:
-    time.sleep(0.005)
+def computes() -> int:
+    """Take some milliseconds of a processor."""
+    return sum(number * number for number in range(45_000))
 
 
 class Hanging(Notify):
@@ -75,23 +77,58 @@ def test_a_call_that_hangs_is_abandoned_and_the_next_one_made(monkeypatch: pytes
 
 @pytest.mark.alone
 def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None:
-    """200 steps of 5 ms take what they take, and the end of the run waits for at most a second."""
+    """200 steps that compute take within 5 % of the time without it; the end waits for at most a second."""
     receiver.hang()
     notify = NotifySlack(f"{receiver.url}/services/abcdefgh", timeout=5)
 
     def seconds(**providers: Any) -> tuple[float, float]:
         ends: list[float] = []
         began = time.perf_counter()
-        workflow_of(*[short_work] * 200, **providers).start(on_success=lambda tasks: ends.append(time.perf_counter()))
+        workflow_of(*[computes] * 200, **providers).start(on_success=lambda tasks: ends.append(time.perf_counter()))
         return ends[0] - began, time.perf_counter() - ends[0]
 
-    pairs = [(seconds(), seconds(notify=notify)) for _ in range(3)]
+    seconds(notify=notify)  # what is imported and started once
+    alone = hanging = math.inf
+    for _ in range(12):  # the best of each side is what the machine can do; a few pairs are enough when it is quiet
+        alone = min(alone, seconds()[0])
+        took, waited = seconds(notify=notify)
+        hanging = min(hanging, took)
+        assert waited < lane.END_PATIENCE + 0.1
+        if hanging < alone * 1.05:
+            break
     lane.lane_of(notify)._calls.clear()  # nobody is interested any more
     receiver.released.set()
 
-    alone, hanging = min(pair[0][0] for pair in pairs), min(pair[1][0] for pair in pairs)
-    assert hanging < alone * 1.1, (alone, hanging)  # 1.03 on a quiet machine
-    assert max(pair[1][1] for pair in pairs) < lane.END_PATIENCE + 0.3
+    assert hanging < alone * 1.05, (alone, hanging)
+
+
+def test_an_observer_that_is_left_alone_loses_nothing(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is delivered in the end, or counted as a fault; the fault is said once."""
+    monkeypatch.setattr(lane, "PAUSES", (0.05,))
+    receiver.rule = lambda request: (503, {"Retry-After": "0"}, "down") if len(receiver.got) <= 9 else (200, {}, "ok")
+    run = workflow_of(*[step] * 20, notify=NotifySlack(f"{receiver.url}/services/abcdefgh")).start()
+    receiver.wait_for(9 + 37)
+
+    texts = [request.json()["text"] for request in receiver.got]
+    assert run.observer_fault_counts == {"NotifySlack": 3}  # after three tries each
+    assert len(texts) - 9 + 3 == 40
+    assert len(set(texts)) == 40
+
+
+def test_what_is_lost_at_the_end_of_the_program_is_said(receiver: Receiver) -> None:
+    """Once for each observer, with the number of calls."""
+    receiver.hang()
+    program = (
+        "from dotflow import Config, DotFlow, action\nfrom dotflow.providers import NotifySlack\n"
+        "from dotflow.core import lane\nlane.END_PATIENCE = lane.EXIT_PATIENCE = 0.1\n"
+        "@action\ndef a(): pass\n"
+        f"w = DotFlow(Config(notify=NotifySlack({receiver.url!r} + '/services/abcdefgh', timeout=9)))\n"
+        "w.task.add([a, a])\nw.start()\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "5 calls of NotifySlack were not delivered before the program ended\n"
 
 
 @pytest.mark.alone

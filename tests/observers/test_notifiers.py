@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.policy import default as mail_policy
@@ -34,6 +35,7 @@ from dotflow.providers import (
     NotifyThrottle,
     NotifyWebhook,
 )
+from dotflow.providers.notify_email import body_of
 
 TOKEN = "123456:right-token_0"
 NASTY = [
@@ -94,6 +96,41 @@ def test_a_result_of_a_hundred_megabytes_is_left_out(service: Maker, receiver: R
 
     assert len(receiver.got[0].body) < 30_000
     assert b"size exceeded" in receiver.got[0].body
+
+
+def test_an_error_of_a_hundred_megabytes_is_cut(service: Maker, receiver: Receiver) -> None:
+    """Its beginning arrives, in no more time than a short one takes to be sent."""
+    task = task_of()
+    error = TaskError(None, 1)
+    error.exception, error.message, error.traceback = "ValueError", "begins " + "x" * 100_000_000, "x" * 100_000_000
+    task.errors.append(error)
+    before = time.process_time()
+    service(show_result=True).hook_status_task(task)
+
+    assert time.process_time() - before < 5  # it would be half a minute
+    assert b"begins x" in receiver.got[0].body
+    assert len(receiver.got[0].body) < 30_000
+
+
+def test_a_program_and_a_mailbox_get_what_fits(receiver: Receiver) -> None:
+    """The webhook and the mail leave out a huge result too."""
+    task = task_of("x" * 100_000_000, "no")
+    NotifyWebhook(receiver.url).hook_status_task(task)
+    mail = NotifyEmail("localhost", "a@example.org", "b@example.org", show_result=True)
+
+    assert len(receiver.got[0].body) < 110_000
+    assert receiver.got[0].json()["task"]["initial_context"] == {"message": "Context size exceeded"}
+    assert len(body_of(mail.message_of(task))) < 130_000
+
+
+def test_a_service_that_hangs_is_given_up(receiver: Receiver) -> None:
+    """After the timeout, without a second try: the message may have arrived."""
+    receiver.hang()
+    with pytest.raises(DeliveryFailed, match="did not answer within 0.1 s") as caught:
+        NotifySlack(f"{receiver.url}/services/abcdefgh", timeout=0.1).hook_status_task(task_of())
+
+    assert caught.value.later
+    assert len(receiver.got) == 1
 
 
 def test_a_type_that_is_not_wanted_is_not_sent(service: Maker, receiver: Receiver) -> None:

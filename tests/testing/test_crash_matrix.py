@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -27,7 +28,16 @@ def bodies(effects: Path) -> dict[str, Counter[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["on_file", "on_sqlite"])
+@pytest.fixture
+def servers(valkey: tuple[str, int], postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say where ``crash_flow`` finds the servers, and a part of each that is this test's own."""
+    monkeypatch.setenv("CRASH_POSTGRES", postgres)
+    monkeypatch.setenv("CRASH_VALKEY", str(valkey[1]))
+    monkeypatch.setenv("CRASH_SPACE", f"crash_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("name", ["on_file", "on_sqlite", "on_postgres", "on_valkey"])
 def test_every_kill_is_survived(name: str, effects: Path) -> None:
     """Twelve tasks, retries, a group, values of every type: no saved step runs again, and nothing is lost."""
     table = crash_matrix(f"crash_flow:{name}")

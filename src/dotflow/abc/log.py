@@ -15,30 +15,32 @@ class Log(ABC):
     ``_logger`` (and, if wanted, ``_level`` and ``_format``) and inherit all four, which then write one line per
     change to that logger. Called on the run's thread, in order, by keyword ``task=``; what it raises is
     reported and counted.
+
+    An override may take ``(self, task)`` or ``(self, **kwargs)``.
     """
 
     _logger: Any = None
     _level: int = LEVELS["INFO"]
     _format: str = "simple"
 
-    def info(self, **kwargs: Any) -> None:
+    def info(self, *args: Any, **kwargs: Any) -> None:
         """Write that a task started or completed."""
-        self._write("INFO", **kwargs)
+        self._write("INFO", **(_named(args, kwargs) if args else kwargs))
 
-    def error(self, **kwargs: Any) -> None:
+    def error(self, *args: Any, **kwargs: Any) -> None:
         """Write that a task failed for good."""
-        self._write("ERROR", **kwargs)
+        self._write("ERROR", **(_named(args, kwargs) if args else kwargs))
 
-    def warning(self, **kwargs: Any) -> None:
+    def warning(self, *args: Any, **kwargs: Any) -> None:
         """Write that an attempt failed and another follows. Falls back to ``info`` where that is overridden."""
         if self._logger is None:
-            self.info(**kwargs)
+            self.info(*args, **kwargs)
         else:
-            self._write("WARNING", **kwargs)
+            self._write("WARNING", **(_named(args, kwargs) if args else kwargs))
 
-    def debug(self, **kwargs: Any) -> None:
+    def debug(self, *args: Any, **kwargs: Any) -> None:
         """Write a detail; never called by the engine."""
-        self._write("DEBUG", **kwargs)
+        self._write("DEBUG", **(_named(args, kwargs) if args else kwargs))
 
     def _write(self, level: str, **kwargs: Any) -> None:
         if self._logger is not None and LEVELS[level] >= self._level:
@@ -52,3 +54,8 @@ class Log(ABC):
 
         forms = {"json": as_json, "logfmt": as_logfmt}
         return forms.get(self._format, as_text)(level, **kwargs)
+
+
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    (task,) = args
+    return {"task": task, **kwargs}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dotflow.core.task import Task
 
 
 class Metrics(ABC):
@@ -22,13 +25,13 @@ class Metrics(ABC):
         """Count a run that failed, or was interrupted or cancelled, after *duration* seconds."""
 
     @abstractmethod
-    def task_completed(self, task: Any) -> None:
+    def task_completed(self, task: Task) -> None:
         """Count a task that completed; ``task.duration`` is set."""
 
     @abstractmethod
-    def task_failed(self, task: Any) -> None:
+    def task_failed(self, task: Task) -> None:
         """Count a task that failed; ``task.duration`` is set."""
 
     @abstractmethod
-    def task_retried(self, task: Any) -> None:
+    def task_retried(self, task: Task) -> None:
         """Count a failed attempt that another one follows."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from dotflow.core.task import Task
 
 
 class Server(ABC):
@@ -27,9 +30,9 @@ class Server(ABC):
         """Report the *status* of the workflow whose id is *workflow*."""
 
     @abstractmethod
-    def create_task(self, task: Any) -> None:
+    def create_task(self, task: Task) -> None:
         """Report a task of the run that is about to start."""
 
     @abstractmethod
-    def update_task(self, task: Any) -> None:
+    def update_task(self, task: Task) -> None:
         """Report a task that ended."""

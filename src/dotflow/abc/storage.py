@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dotflow.core.task import Task
 
 
+TELLING = ("faithful", "post", "get")  # the first class with one of them says whether it was proved
+
+
 class Storage(ABC):
     """Keeps what steps returned, so that later steps and resumed runs can read it.
 
@@ -118,12 +121,8 @@ class Storage(ABC):
 
     def hands_on(self) -> bool:
         """Whether the engine may hand on what it posted without reading it back."""
-        for kind in type(self).__mro__:
-            if "faithful" in vars(kind):
-                return self.faithful
-            if "post" in vars(kind) or "get" in vars(kind):
-                return False
-        return False
+        told = next(kind for kind in type(self).__mro__ if not vars(kind).keys().isdisjoint(TELLING))
+        return "faithful" in vars(told) and self.faithful
 
     def _lacks(self, method: str) -> MissingAbility:
         return MissingAbility(type(self).__name__, method)

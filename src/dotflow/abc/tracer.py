@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dotflow.core.task import Task
 
 
 class Tracer(ABC):
@@ -18,9 +21,9 @@ class Tracer(ABC):
         """Note that a run ended; *kwargs* are ``duration`` in seconds and ``failed``."""
 
     @abstractmethod
-    def start_task(self, task: Any) -> None:
+    def start_task(self, task: Task) -> None:
         """Note that *task* is about to start."""
 
     @abstractmethod
-    def end_task(self, task: Any) -> None:
+    def end_task(self, task: Task) -> None:
         """Note that *task* ended; its status, errors and duration are set."""

@@ -13,6 +13,7 @@ import click
 
 from dotflow import __description__, __version__
 from dotflow.cli.choice import MODES, STORAGES, Commands, Known, Reference, StorageName
+from dotflow.cli.history import add_to as add_history
 from dotflow.cli.notify import SERVICES
 from dotflow.cli.tools import add_tools
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
@@ -175,5 +176,13 @@ def _schedule() -> click.Group:
     return make_group(target_options, guarded)
 
 
+def _provider() -> click.Group:
+    from dotflow.cli.provider import make_group
+
+    return make_group(guarded, Commands)
+
+
 commands.add_command(_schedule())
 add_tools(commands, guarded)
+add_history(commands, target_options, guarded)
+commands.add_command(_provider())

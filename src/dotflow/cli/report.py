@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dotflow.cli.view import error_line, escape, seconds, write
 from dotflow.core.record import one_line
+from dotflow.core.redact import mask_error
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def report(tasks: Sequence[Task], status: WorkflowStatus, took: float, resume: s
         more = "" if len(failed) == 1 else ", the first of those that failed"
         write(
             sys.stderr,
-            f"\ntraceback of {one_line(failed[0].task_id)}{more}:\n{escape(failed[0].error.traceback)}\n",
+            f"\ntraceback of {one_line(failed[0].task_id)}{more}:\n{escape(mask_error(failed[0].error).traceback)}\n",
         )
     if resume and status is not WorkflowStatus.COMPLETED:
         write(sys.stdout, f"resume with: {resume}")
@@ -59,6 +60,8 @@ def resume_command(target: Target, arguments: Sequence[str]) -> str:
     if not target.lasting:
         return ""
     words = list(arguments)
+    if words[:1] == ["resume"]:
+        return shlex.join([*program(), *words])
     if "--resume" not in words:
         words.append("--resume")
     named = any(word == "--workflow-id" or word.startswith("--workflow-id=") for word in words)

@@ -13,20 +13,22 @@ from dotflow.cli.report import counts, report, resume_command
 from dotflow.cli.target import Target, Wish, build
 from dotflow.cli.view import make_view, raw_write, write
 from dotflow.core.exception import ConfigurationError
+from dotflow.core.journal import Origin
 from dotflow.core.messages import Stop
 from dotflow.core.ticking import Ticker
 from dotflow.core.types import WorkflowStatus
 from dotflow.core.workflow import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from dotflow.abc.scheduler import Scheduler
     from dotflow.core.workflow import Manager
 
 
-def run_once(wish: Wish, **options: Any) -> int:
-    """Run a workflow; return the exit code."""
+def run_once(wish: Wish, *, check: Callable[[Target], None] | None = None, **options: Any) -> int:
+    """Run a workflow; return the exit code. *check* may refuse it once it is made."""
     view = make_view()
     resume = ""
 
@@ -38,9 +40,11 @@ def run_once(wish: Wish, **options: Any) -> int:
     with Interruption(view.say, farewell) as signals:
         try:
             target = build(wish)
+            if check is not None:
+                check(target)
             resume = resume_command(target, sys.argv[1:])
             listen()
-            manager = drive(target, signals, view, resume=wish.resume, **options)
+            manager = drive(target, signals, view, resume=wish.resume, origin=origin(wish, listens=True), **options)
         except KeyboardInterrupt:
             found = signals.manager
             if found is None:
@@ -58,7 +62,7 @@ def drive(target: Target, signals: Interruption, view: Any, **options: Any) -> M
     def know(manager: Manager) -> None:
         signals.manager = manager
 
-    manager = target.workflow._start(Options(listeners=(view,), **options), know)
+    manager = target.workflow.launch(Options(listeners=(view,), **options), on_manager=know)
     manager.wait()
     if manager.thread is not None:
         manager.thread.join()
@@ -77,6 +81,17 @@ def conclude(manager: Manager, signals: Interruption, resume: str) -> int:
         return signals.exit_code
     report(manager.tasks, manager.status, took, resume)
     return 1
+
+
+def origin(wish: Wish, *, listens: bool) -> Origin:
+    """Return where the run comes from, for its history; *listens*: SIGINT ends the run, and nothing else."""
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # somebody removed it
+        folder = ""
+    return Origin(
+        wish.workflow or "", wish.step or "", wish.callback or "", wish.initial_context, folder=folder, listens=listens
+    )
 
 
 def ended_by(number: int) -> str:
@@ -114,7 +129,7 @@ def run_scheduled(wish: Wish, *, scheduler: Scheduler | None, **options: Any) ->
     view = make_view()
     ticker = Ticks(target)
     try:
-        ticker.run({"resume": wish.resume, "listeners": (view,), **options})
+        ticker.run({"resume": wish.resume, "listeners": (view,), "origin": origin(wish, listens=False), **options})
     except KeyboardInterrupt:
         pass
     finally:

@@ -180,6 +180,11 @@ def make_scheduler(
 
     if sum((cron is not None, every is not None, bool(at))) > 1:
         raise ConfigurationError("when is given by --cron, --every or --at: one of them")
+    if policy.get("until") is not None:
+        from dotflow.core.when import instant
+        from dotflow.core.zones import zone_of
+
+        policy["until"] = instant(policy["until"], "--until", zone_of(tz))
     if cron is not None:
         return SchedulerCron(cron, tz=tz, **policy)
     if at:

@@ -94,7 +94,7 @@ def build(wish: Wish) -> Target:
     else:
         made = from_factory(str(wish.workflow), wish.workflow_id)
     outside = str(made.workflow_id) == os.environ.get("WORKFLOW_ID")
-    target = Target(made, not made.config.storage.keeps_objects, made._untouched or outside)
+    target = Target(made, not made.config.storage.keeps_objects, not made.named or outside)
     if wish.resume:
         check_resume(target)
     return target
@@ -123,7 +123,7 @@ def check_resume(target: Target) -> None:
             f"--resume finds nothing: {kept} keeps results only as long as the process lives; use --storage "
             "file or --storage sqlite (in a factory: Config(storage=StorageSQLite()))"
         )
-    if target.workflow._untouched:
+    if not target.workflow.named:
         raise UnsupportedOption(
             "--resume needs the id of the run to resume: --workflow-id, or WORKFLOW_ID in the environment"
         )

@@ -6,15 +6,17 @@ import functools
 import math
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, MissingActionDecorator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself costs 5 ms to import
@@ -178,8 +180,12 @@ class Action(Generic[P, R]):
         found = self.func(*args, **wanted)
         return Context(found, task.task_id, task.workflow_id)  # type: ignore[return-value, attr-defined]  # 1.x
 
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: Action[Concatenate[Any, Q], R], instance: object, owner: type | None = None) -> Action[Q, R]: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """Bind like a function does."""
+        """Bind like a function does; what is bound has the attributes of the action."""
         if instance is None:
             return self
         return types.MethodType(self, instance) if self.takes_self else self

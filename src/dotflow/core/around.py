@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from dotflow.core.messages import Attempt
+    from dotflow.core.messages import Attempt, Outcome
 
 surroundings: list[Callable[[Attempt], AbstractContextManager[Any]]] = []
 carriers: dict[tuple[Any, str], dict[str, str]] = {}  # texts that travel to other processes with a task's attempts
@@ -23,14 +23,19 @@ def surround(maker: Callable[[Attempt], AbstractContextManager[Any]]) -> None:
         surroundings.append(maker)
 
 
-def enter(order: Attempt) -> Callable[[], None]:
-    """Enter what surrounds *order*; return what leaves it."""
+def enter(order: Attempt) -> Callable[[Outcome], Outcome]:
+    """Enter what surrounds *order*; return what leaves it, and adds to its outcome what the step printed."""
     from contextlib import ExitStack
 
     stack = ExitStack()
-    for maker in surroundings:
-        stack.enter_context(maker(order))
-    return stack.close
+    found = [stack.enter_context(maker(order)) for maker in surroundings]
+    kept = [each for each in found if hasattr(each, "text")]
+
+    def leave(outcome: Outcome) -> Outcome:
+        stack.close()
+        return outcome._replace(output=kept[0].text()) if kept else outcome
+
+    return leave
 
 
 def arrive(carrier: dict[str, str]) -> Callable[[], None]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LATE = 0.5  # seconds over its time for which a coroutine that ended by itself is forgiven
-CANCELLATIONS, CANCEL_AGAIN = 5, 0.1  # of a coroutine that swallows them, and the seconds between two
 ALARMS = 3  # raised in a method that swallows them; after the last one its process is given up
 ALARM_AGAIN = 0.1  # seconds after which a method that swallowed its TimeoutError gets another
 
@@ -46,12 +45,10 @@ def attempt(order: Attempt) -> Outcome:
             value, kind = value.storage, type(value.storage)
         if _has_actions[kind] if kind in _has_actions else _learn(kind):
             value = _run_methods(value, order)
+        outcome = make_outcome((order.position, order.number, value, None, True, started, False, ""))
     except BaseException as error:
-        return failure(order, error, started)
-    finally:
-        if leave is not None:
-            leave()
-    return make_outcome((order.position, order.number, value, None, True, started, False))
+        outcome = failure(order, error, started)
+    return outcome if leave is None else leave(outcome)
 
 
 async def attempt_async(order: Attempt) -> Outcome:
@@ -72,12 +69,10 @@ async def attempt_async(order: Attempt) -> Outcome:
             import asyncio
 
             value = await asyncio.to_thread(_run_methods, value, order)
+        outcome = Outcome(order.position, order.number, value, None, True, started)
     except BaseException as error:
-        return failure(order, error, started)
-    finally:
-        if leave is not None:
-            leave()
-    return Outcome(order.position, order.number, value, None, True, started)
+        outcome = failure(order, error, started)
+    return outcome if leave is None else leave(outcome)
 
 
 def failure(order: Attempt, error: BaseException, started: float = 0) -> Outcome:
@@ -97,21 +92,23 @@ def timed_out(step: Action[..., Any], seconds: float) -> TimeoutError:
 
 
 async def _limited(work: Coroutine[Any, Any, Any], step: Action[..., Any], seconds: float) -> Any:
-    """Await *work* for so long; then cancel it, again and again if it goes on all the same."""
+    """Await *work* for so long; then cancel it and the tasks it started."""
     import asyncio
 
-    task = asyncio.ensure_future(work)
-    try:
-        before = time.monotonic()
-        await asyncio.wait({task}, timeout=seconds)
-        if task.done() and time.monotonic() - before <= seconds + LATE:  # else it kept the loop from noticing
-            return task.result()
-    finally:
-        for _ in range(CANCELLATIONS):
-            if task.done():
-                break
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+    from dotflow.core.family import Family
+
+    in_time = False
+    with Family() as family:
+        task = family.start(work)
+        try:
+            before = time.monotonic()
+            await asyncio.wait({task}, timeout=seconds)
+            if task.done() and time.monotonic() - before <= seconds + LATE:  # else it kept the loop from noticing
+                in_time = True
+                return task.result()
+        finally:
+            if not in_time:
+                await family.end()
     raise timed_out(step, seconds)
 
 

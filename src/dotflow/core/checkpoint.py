@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from dotflow.core import pace
 from dotflow.core.action import action
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 
     from dotflow.abc.storage import Storage
     from dotflow.core.codec import Codec
+    from dotflow.core.outbox import Outbox
 
 FEW_PAUSES = (0.05, 0.1, 0.2)  # seconds, after a failure that says nothing of passing
 LONGEST_PAUSE = 2.0
 RECORD, FINGERPRINT = "_dotflow_run", "_input_fp"
+FENCE = "_dotflow_fence"  # marks a record that only the process which holds a claim may write (claims)
 PASSING = (StorageUnavailable, ConnectionError, TimeoutError)
 
 
@@ -40,6 +44,13 @@ class Checkpoint:
         self._many = storage.can("post_many")
         self.blocks = not storage.keeps_objects
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
+        self.outbox: Outbox | None = None
+        self.turn = threading.Lock()  # whose turn it is to call the storage: the run's, or its outbox's
+
+    @property
+    def storage(self) -> Storage:
+        """Where the results are."""
+        return self._storage
 
     def lead(self, wait: float) -> Callable[[], None] | None:
         """Become the leader of the workflow where the storage can arrange that; return what gives it up."""
@@ -52,9 +63,10 @@ class Checkpoint:
 
     def save(self, pairs: Sequence[tuple[Task, Any]]) -> list[Any]:
         """Save results; for each, return what is handed on: ``MISSING`` for the result itself, or ``Refused``."""
-        if len(pairs) > 1 and self._many:
-            return self._save_together(pairs)
-        return [self.save_one(task, value) for task, value in pairs]
+        with self.turn:
+            if len(pairs) > 1 and self._many:
+                return self._save_together(pairs)
+            return [self.save_one(task, value) for task, value in pairs]
 
     def save_one(self, task: Task, value: Any) -> Any:
         """Save one result; answer as ``save`` does."""
@@ -120,7 +132,7 @@ class Checkpoint:
         """
         storage = self._storage
         if not (storage.clears_at_once and storage.can("clear")):
-            keys = [self.key(task) for task in (self._pseudo(RECORD), self._pseudo(FINGERPRINT), *tasks)]
+            keys = [self.key(task) for task in (*map(self._pseudo, self._records(tasks)), *tasks)]
             found = self._find(keys)
             for key in reversed(keys):
                 if key not in found:
@@ -140,13 +152,63 @@ class Checkpoint:
         raw = self._get(key)
         return None if raw is None else self._decode(raw, bind=key)
 
-    def write_record(self, name: str, value: Any) -> None:
-        """Save a record under that name."""
+    def write_record(self, name: str, value: Any, also: Sequence[tuple[str, Context]] = ()) -> None:
+        """Save a record under that name, after the records *also*: at once where the storage can."""
         task = self._pseudo(name)
         key = self.key(task)
-        self._call(self._storage.post, key, context=self._context(task, value, key))
+        self.write([*also, (key, self._context(task, value, key))])
+
+    def write(self, items: Sequence[tuple[str, Context]]) -> None:
+        """Save records by key: at once where the storage can, else one after the other."""
+        with self.turn:
+            if len(items) > 1 and self._many:
+                self._call(self._storage.post_many, None, items=items)
+                return
+            for key, context in items:
+                self._call(self._storage.post, key, context=context)
+
+    def read_records(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return those records of these names that there are."""
+        keys = {name: self.key(self._pseudo(name)) for name in names}
+        found = self._find(list(keys.values()))
+        return {name: self._decode(found[key].storage, bind=key) for name, key in keys.items() if key in found}
+
+    def note(self, name: str, value: Any) -> None:
+        """Save a record, or raise at once: nothing waits for it to be there."""
+        task = self._pseudo(name)
+        key = self.key(task)
+        self.once(self._storage.post, key, context=self._context(task, value, key))
+
+    def drop(self, name: str) -> None:
+        """Remove a record, or raise at once."""
+        key = self.key(self._pseudo(name))
+        if self._storage.can("delete"):
+            self.once(self._storage.delete, key)
+        else:
+            self.once(self._storage.post, key, context=Context(None, workflow_id=None))
+
+    def once(self, method: Callable[..., Any], key: str, **kwargs: Any) -> Any:
+        """Call a method of the storage without second tries, for what can wait until the next time."""
+        try:
+            return method(key=key, **kwargs)
+        except Exception as error:  # a third party's method (ADR 0010)
+            raise self._blame(error, key) from error
+
+    def times_of(self, names: Sequence[str]) -> dict[str, float]:
+        """Return when the saved results of those task ids were made, in seconds since 1970."""
+        keys = {self.key(self._pseudo(name)): name for name in names}
+        found = self._find(list(keys))
+        contexts = {keys[key]: found[key] for key in keys if key in found}
+        return {name: each.time.timestamp() for name, each in contexts.items() if not _only_fenced(each.storage)}
 
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _records(self, tasks: Sequence[Task]) -> list[str]:
+        """The names of all records that there may be."""
+        from dotflow.core.outbox import NEWS, OUTBOX
+
+        news = [NEWS, *(f"{NEWS}.{task.task_id}" for task in tasks)] if self.keeps_records else []
+        return [RECORD, FINGERPRINT, *([OUTBOX] if news else []), *news]
 
     def key(self, task: Task) -> str:
         """Return the key the storage chose for *task*."""
@@ -215,12 +277,13 @@ class Checkpoint:
         """Try again while the failure may pass, then raise ``StorageError``."""
         if key is not None:
             kwargs["key"] = key
-        tries, until = 0, time.monotonic() + self._storage.patience
+        clock = pace.clock
+        tries, until = 0, clock.monotonic() + self._storage.patience
         while True:
             pause = self._pause(error, tries, until)
             if pause is None:
                 raise self._blame(error, key) from error
-            time.sleep(pause)
+            clock.sleep(pause)
             tries += 1
             try:
                 return method(**kwargs)
@@ -232,7 +295,7 @@ class Checkpoint:
             import random
 
             pause = min(LONGEST_PAUSE, FEW_PAUSES[0] * 2**tries) * random.uniform(0.5, 1)
-            return pause if time.monotonic() + pause < until else None
+            return pause if pace.clock.monotonic() + pause < until else None
         if isinstance(error, DotflowError) or tries >= len(FEW_PAUSES):
             return None
         return FEW_PAUSES[tries]
@@ -241,6 +304,10 @@ class Checkpoint:
         if isinstance(error, DotflowError):
             return error
         return StorageError(f"{type(error).__name__}: {error}", provider=self._name, key=key)
+
+
+def _only_fenced(raw: Any) -> bool:
+    return isinstance(raw, dict) and FENCE in raw and raw.get("was") is None
 
 
 @action

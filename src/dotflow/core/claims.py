@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.storage import Storage
-from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
+from dotflow.core.checkpoint import FENCE, FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import LeaseLost
 from dotflow.core.task import Task
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dotflow.core.codec import Codec
 
-STATE, FENCE = "_dotflow_schedule", "_dotflow_fence"
+STATE = "_dotflow_schedule"
 
 
 class StorageCell:

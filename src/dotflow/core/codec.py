@@ -6,12 +6,15 @@ Plain JSON passes as it is. Anything else goes into an envelope, which is JSON t
 
 In the tree, ``{"__dotflow__": "<tag>", "v": ...}`` stands for what JSON lacks. Tags come from a fixed table;
 names of classes are looked up among the classes that the steps' own code names, and never imported. Two places
-of a value that share one object come back as two equal objects.
+of a value that share one object come back as two equal objects. A tree of more than 1 MiB is compressed, if that
+makes it smaller, and so is plain JSON of that size; the checksum or signature is that of what is kept, and is looked
+at before anything is opened.
 """
 
 from __future__ import annotations
 
 import importlib
+import marshal
 import math
 import sys
 import threading
@@ -36,7 +39,10 @@ DEEPEST = 200
 HUGE = 1 << 2048  # json may fail on more digits than this, whatever sys.set_int_max_str_digits says
 ATOMS = {bool, type(None)}
 SCALARS = {*ATOMS, int, float, str}
-PLAIN = {*SCALARS, list, dict}
+SIZED = {str, list, dict}
+PLAIN = {*SCALARS, *SIZED}
+PACKED = "zlib"  # the tag of a tree that is compressed
+LARGE = 1 << 20  # characters of JSON from which on one is
 AGAIN = "run it again with start(resume=False)"
 
 _custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
@@ -131,11 +137,10 @@ class Codec:
         if keeps_objects:
             return value if passes and not isinstance(value, Kept) else Kept(value)
         if passes and _is_plain(value):
-            return value
+            return self._packed_plain(value, bind) if type(value) in SIZED and _may_be_large(value) else value
         path: list[Any] = []
         try:
-            tree = self._tree(value, path)
-            return {MARK: VERSION, "value": tree, self._seal_name: self._seal(tree, bind)}
+            return self._envelope(self._tree(value, path), bind)
         except DotflowError:
             raise
         except Exception as error:  # a method of a user's class or codec (ADR 0010)
@@ -156,7 +161,13 @@ class Codec:
             raise CorruptCheckpoint(f"it is not signed, and Config(codec='signed') takes nothing else; {AGAIN}")
         try:
             self._check(raw, bind)
-            return self._value(raw["value"])
+            tree = raw["value"]
+            if type(tree) is dict and tree.get(MARK) == PACKED:
+                from dotflow.core.packed import unpack
+
+                found = unpack(tree)
+                return found if tree["plain"] is True else self._value(found)
+            return self._value(tree)
         except DotflowError:
             raise
         except Exception as error:  # a method of a user's class or codec (ADR 0010)
@@ -165,10 +176,29 @@ class Codec:
 
     # -- envelopes ----------------------------------------------------------------------------------------
 
-    def _seal(self, tree: Any, bind: str) -> str:
+    def _envelope(self, tree: Any, bind: str) -> dict[str, Any]:
+        text = _canonical(tree)
+        if len(text) > LARGE:
+            import json
+
+            from dotflow.core.packed import pack
+
+            packed = pack(json.dumps(tree), MARK, PACKED, plain=False)  # in the order in which its keys are
+            if packed is not None:
+                tree, text = packed, _canonical(packed)
+        return {MARK: VERSION, "value": tree, self._seal_name: self._seal(tree, bind, text)}
+
+    def _packed_plain(self, value: Any, bind: str) -> Any:
         import json
 
-        text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        from dotflow.core.packed import pack
+
+        text = json.dumps(value)
+        tree = pack(text, MARK, PACKED, plain=True) if len(text) > LARGE else None
+        return value if tree is None else {MARK: VERSION, "value": tree, "check": self._seal(tree, bind)}
+
+    def _seal(self, tree: Any, bind: str, text: str = "") -> str:
+        text = text or _canonical(tree)
         data = f"{VERSION}:{len(bind)}:{bind}:{text}".encode("utf-8", "surrogatepass")
         if self._key is None:
             import hashlib
@@ -307,6 +337,12 @@ class Codec:
                 todo += hints_of(found)
 
 
+def _canonical(tree: Any) -> str:
+    import json
+
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def _secret(key: bytes | None) -> bytes:
     import os
 
@@ -368,6 +404,13 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if bulk is not None:
         return bulk(items)
     return found <= ATOMS or all(_is_plain(item, depth + 1) for item in items)
+
+
+def _may_be_large(value: Any) -> bool:
+    """Whether plain JSON, no scalar but text, could be large; tells by what C makes of it, in half a microsecond."""
+    if type(value) is str:
+        return len(value) > LARGE // 6  # an escaped character takes six
+    return len(marshal.dumps(value, 2)) > LARGE // 4
 
 
 def _is_plain_keys(value: dict[Any, Any]) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dotflow.core.exception import NotCallableObject
+from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import Literal, Self, TypedDict, Unpack
 
     from dotflow.abc.executor import Executor
     from dotflow.abc.log import Log
@@ -18,6 +19,29 @@ if TYPE_CHECKING:
     from dotflow.abc.storage import Storage
     from dotflow.abc.tracer import Tracer
     from dotflow.core.codec import Codec
+
+    class Pool(Protocol):
+        """What dotflow needs of a pool: ``submit``, which returns a future."""
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
+            """Call *fn* with *args* somewhere."""
+
+    class OtherProviders(TypedDict, total=False):
+        """What ``Config`` takes besides a storage."""
+
+        notify: Notify | None
+        log: Log | None
+        server: Server | None
+        scheduler: Scheduler | None
+        tracer: Tracer | None
+        metrics: Metrics | None
+        executor: Executor | Pool | None
+        codec: Literal["safe", "pickle", "signed"]
+        types: Iterable[type]
+        secrets: Iterable[str]
+        capture_output: bool | int
+        keep_runs: int
+
 
 # Name of the argument, and of the contract in ``dotflow.abc.<argument>``, in the order of the arguments.
 CONTRACTS = {
@@ -30,6 +54,7 @@ CONTRACTS = {
     "metrics": "Metrics",
     "executor": "Executor",
 }
+GIVES = ("storage", "log", "executor")  # contracts of which the engine uses more than their abstract methods
 
 
 class Config:
@@ -43,7 +68,8 @@ class Config:
         scheduler: Decides when ``schedule`` runs; by default never.
         tracer: Follows runs; nobody by default.
         metrics: Counts; nobody by default.
-        executor: Makes the attempts of plain steps in every mode; ``None`` leaves that to the mode.
+        executor: Makes the attempts of plain steps in every mode; ``None`` leaves that to the mode. Any pool with the
+            ``submit`` of ``concurrent.futures.Executor`` will do, and is wrapped in ``ExecutorPool``.
         codec: What becomes of results that JSON cannot keep and dotflow does not know: ``"safe"`` refuses them,
             ``"pickle"`` pickles them, ``"signed"`` does that and signs every envelope with the key in
             ``DOTFLOW_CODEC_KEY``.
@@ -51,12 +77,18 @@ class Config:
             steps name.
         secrets: Texts that no log line, notification, trace or report may show, whatever workflow of this process
             writes it; each of at least 4 characters.
+        capture_output: Keep what each attempt prints (``sys.stdout`` and ``sys.stderr``, wherever it runs) as
+            ``task.output``, and mask secrets in it on its way to the console. ``True`` keeps 65,536 characters of an
+            attempt, a number so many, half of them from the end.
+        keep_runs: How many runs of each workflow stay in its history (``dotflow.history``), in a storage that lasts
+            and can ``list_keys``; older ones are removed now and then. 0 keeps no history.
 
     Raises:
         NotCallableObject: a provider that is not an instance of its contract.
+        ConfigurationError: *keep_runs* is no number from 0 on.
 
     .. versionchanged:: 2.0
-        ``executor``, ``codec``, ``types`` and ``secrets`` are new.
+        ``executor``, ``codec``, ``types``, ``secrets``, ``capture_output`` and ``keep_runs`` are new.
     """
 
     def __init__(
@@ -69,23 +101,29 @@ class Config:
         tracer: Tracer | None = None,
         metrics: Metrics | None = None,
         *,
-        executor: Executor | None = None,
-        codec: str = "safe",
+        executor: Executor | Pool | None = None,
+        codec: Literal["safe", "pickle", "signed"] = "safe",
         types: Iterable[type] = (),
         secrets: Iterable[str] = (),
+        capture_output: bool | int = False,
+        keep_runs: int = 100,
     ) -> None:
         given = (storage, notify, log, server, scheduler, tracer, metrics, executor)
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
         self.codec: Codec = _codec(codec, types)
+        if type(keep_runs) is not int or keep_runs < 0:
+            raise ConfigurationError(f"Config(keep_runs=...) needs a number of runs, 0 or more, got {keep_runs!r}")
+        self.keep_runs = keep_runs
         if secrets:
             from dotflow.core.redact import register
 
             register(secrets)
+        self.capture_output = 0 if capture_output is False else _limit(capture_output)
 
     @classmethod
-    def from_url(cls, storage: str | None = None, **kwargs: Any) -> Config:
+    def from_url(cls, storage: str | None = None, **kwargs: Unpack[OtherProviders]) -> Self:
         """Make a config whose storage is given by URL or name.
 
         Args:
@@ -132,13 +170,29 @@ def _checked(name: str, provider: object) -> object:
 
     contract = getattr(importlib.import_module(f"dotflow.abc.{name}"), CONTRACTS[name])
     if not isinstance(provider, contract):
+        if name == "executor" and callable(getattr(provider, "submit", None)) and not isinstance(provider, type):
+            return _wrapped(provider)
         raise NotCallableObject(
             f"Config({name}=...)",
             expected=f"an instance of dotflow.abc.{name}.{CONTRACTS[name]}",
             given=provider,
-            hint=f"inherit from {CONTRACTS[name]}",
+            hint=("pass a pool with the submit of concurrent.futures, or " if name == "executor" else "")
+            + f"inherit from {CONTRACTS[name]}",
         )
+    if name in GIVES and contract not in type(provider).__mro__:
+        from dotflow.core.virtual import whole
+
+        return whole(provider, contract)
     return provider
+
+
+def _wrapped(pool: Any) -> Executor:
+    """Return the executor that hands attempts to a pool, or a cluster's client, of another library."""
+    from dotflow import providers
+
+    if type(pool).__module__.partition(".")[0] == "distributed":
+        return providers.ExecutorDask(pool)
+    return providers.ExecutorPool(pool)
 
 
 def _default(name: str) -> Any:
@@ -146,6 +200,12 @@ def _default(name: str) -> Any:
 
     kind = getattr(dotflow.providers, f"{CONTRACTS[name]}Default")
     return kind(output="logger") if name == "log" else kind()
+
+
+def _limit(capture_output: bool | int) -> int:
+    from dotflow.core.capture import checked_limit
+
+    return checked_limit(capture_output)
 
 
 def _codec(mode: str, types: Iterable[type]) -> Codec:

@@ -35,6 +35,7 @@ from dotflow.core.types import WorkflowStatus
 if TYPE_CHECKING:
     from dotflow.core.config import Config
     from dotflow.core.events import Event
+    from dotflow.core.outbox import Outbox
 
 FAULTS_KEPT = 1000
 PIECE = 20  # tasks that one call reports to a server
@@ -48,6 +49,11 @@ class ObserverFault(NamedTuple):
     observer: str
     event: str
     error: BaseException
+
+    def __repr__(self) -> str:
+        from dotflow.core.redact import mask
+
+        return mask(f"ObserverFault(observer={self.observer!r}, event={self.event!r}, error={self.error!r})")
 
 
 class Hook(NamedTuple):
@@ -71,7 +77,7 @@ class Dispatcher:
     def __init__(
         self,
         config: Config,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         on_success: Callable[..., Any] = basic_callback,
         on_failure: Callable[..., Any] = basic_callback,
         callbacks: bool = True,
@@ -83,6 +89,9 @@ class Dispatcher:
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
         self._hooks: dict[type, list[Hook]] = {}
+        self._notified: dict[type, list[Callable[[Any], None]]] = {}
+        self.run_id = ""
+        self.outbox: Outbox | None = None
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
         for listener in listeners:
@@ -96,6 +105,15 @@ class Dispatcher:
     def hears(self, kind: type) -> bool:
         """Whether anybody wants events of that kind."""
         return kind in self._hooks
+
+    def notifies(self, kind: type) -> bool:
+        """Whether a notifier wants events of that kind."""
+        return kind in self._notified
+
+    def tell_late(self, event: Event) -> None:
+        """Tell the notifiers, and nobody else, what an earlier process owed them."""
+        for send in self._notified.get(type(event), ()):
+            send(event)
 
     def __call__(self, event: Event) -> None:
         """Tell everybody, in order."""
@@ -125,11 +143,11 @@ class Dispatcher:
         import logging
         import traceback
 
-        from dotflow.core.redact import mask
+        from dotflow.core.redact import mask_long
 
         logging.getLogger("dotflow").warning(
             "%s failed at %s and the run goes on; further failures of this kind are only counted\n%s",
-            observer, event, mask("".join(traceback.format_exception(error)).rstrip()),
+            observer, event, mask_long("".join(traceback.format_exception(error)).rstrip()),
         )  # fmt: skip
 
     def flush(self) -> None:
@@ -139,6 +157,7 @@ class Dispatcher:
             if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
                 lane.flush(until, self._run)
             lane.release(self._run)
+        self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
     def _hook(self, kind: type, name: str, hook: Any, own: int | None = None) -> None:
         self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
@@ -161,27 +180,54 @@ class Dispatcher:
         _refresh()
         hook: Callable[[Any], None] = functools.partial(call, provider)
         own = None
-        if name in NETWORK:
+        if name == "notify":
+            hook = self._notifying(provider, hook)
+            for kind in kinds:
+                self._notified.setdefault(kind, []).append(hook)
+        elif name in NETWORK:
             hook = self._sent(provider, hook)
         elif not getattr(provider, "masks", False):
             own = id(provider)
         for kind in kinds:
             self._hook(kind, _name(provider), hook, own)
 
-    def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _sent(
+        self, provider: Any, hook: Callable[[Any], None], freeze: Callable[[Any], Any] | None = None
+    ) -> Callable[..., None]:
         lane = self._lanes.get(id(provider))
         if lane is None:
             lane = self._lanes[id(provider)] = lane_of(provider)
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
+        frozen = freeze or _frozen
 
-        def send(event: Any) -> None:
+        def send(event: Any, done: Any = None) -> None:
             if type(event) is not WorkflowStarted:
-                lane.put(Call(name, hook, _frozen(event), fault, run, own))
+                lane.put(Call(name, hook, frozen(event), fault, run, own, done))
                 return
             for piece in _pieces(_frozen(event)):
                 lane.put(Call(name, hook, piece, fault, run, own))
 
         return send
+
+    def _notifying(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+        put = self._sent(provider, hook, self._stamped)
+
+        def send(event: Any) -> None:
+            outbox = self.outbox
+            put(event, None if outbox is None else outbox.ticket(event, len(self._notified[type(event)])))
+
+        return send
+
+    def _stamped(self, event: Any) -> Any:
+        """Return a copy of *event* as ``_frozen`` does, with the id of the message about it."""
+        copied = _frozen(event)
+        if type(event) is WorkflowFinished:
+            from dotflow.core.record import event_id
+
+            return copied._replace(event_id=event.event_id or event_id(self.run_id, "", event.status))
+        if not copied.task._origin:
+            copied.task._origin = self.run_id
+        return copied
 
     def _outcome(self, event: WorkflowFinished) -> None:
         chosen = self._on_success if event.status is WorkflowStatus.COMPLETED else self._on_failure
@@ -279,11 +325,11 @@ def _tells_ends(notify: Any) -> bool:
 
 def _frozen(event: Any) -> Any:
     """Return a copy of *event* that stays as it is and tells no secret."""
-    from dotflow.core.redact import masked
+    from dotflow.core.redact import Masked, masked
 
     if type(event) in OF_TASKS:
         task, *rest = event
-        return type(event)(masked(task), *rest)
+        return type(event)(task if type(task) is Masked else masked(task), *rest)
     tasks = [masked(task) for task in event.tasks]
     workflow = getattr(event, "workflow", None)
     if workflow is None:

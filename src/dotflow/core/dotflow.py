@@ -14,12 +14,30 @@ from dotflow.core.workflow import Manager, Options, failed_before_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Literal
+    from typing import Literal, TypedDict, Unpack
     from uuid import UUID
 
     from dotflow.core.agenda import Tick
     from dotflow.core.context import Context
     from dotflow.core.events import Event
+    from dotflow.core.ticking import ScheduleHandle
+    from dotflow.core.types import InputChangeName, ModeName
+    from dotflow.core.workflow import WorkflowCallback
+
+    class StartOptions(TypedDict, total=False):
+        """What ``start`` takes."""
+
+        mode: ModeName
+        on_success: WorkflowCallback
+        on_failure: WorkflowCallback
+        keep_going: bool
+        resume: bool
+        on_input_change: InputChangeName
+        fingerprint: str | None
+        wait: float
+        listeners: Sequence[Callable[[Event], object]]
+        progress: bool
+        keep_results: bool
 
 
 class DotFlow:
@@ -67,15 +85,15 @@ class DotFlow:
     def start(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
@@ -122,20 +140,20 @@ class DotFlow:
             progress=progress,
             keep_results=keep_results,
         )
-        return self._start(options)
+        return self.launch(options)
 
     async def start_async(
         self,
         *,
-        mode: str = TypeExecution.SEQUENTIAL,
-        on_success: Callable[..., Any] = basic_callback,
-        on_failure: Callable[..., Any] = basic_callback,
+        mode: ModeName = TypeExecution.SEQUENTIAL,
+        on_success: WorkflowCallback = basic_callback,
+        on_failure: WorkflowCallback = basic_callback,
         keep_going: bool = False,
         resume: bool = False,
-        on_input_change: str = TypeInputChange.REUSE,
+        on_input_change: InputChangeName = TypeInputChange.REUSE,
         fingerprint: str | None = None,
         wait: float = 0,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Callable[[Event], object]] = (),
         progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
@@ -160,13 +178,17 @@ class DotFlow:
         )
         manager = self._manager(options)
         untouched = self._touch()
-        if self.config.storage.keeps_objects:
+        if self.config.storage.keeps_objects and self.config.executor is None:  # nobody far away is asked
             manager.prepare(untouched=untouched, on_loop=True)
         else:
             await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)
         await manager.run_async()
         return manager
 
+    @overload
+    def schedule(self, *, background: Literal[True], **kwargs: Unpack[StartOptions]) -> ScheduleHandle: ...
+    @overload
+    def schedule(self, *, background: bool = False, **kwargs: Unpack[StartOptions]) -> Any: ...
     def schedule(self, *, background: bool = False, **kwargs: Any) -> Any:
         """Run the workflow again and again, as ``Config(scheduler=...)`` decides; block until that ends.
 
@@ -202,7 +224,7 @@ class DotFlow:
         anew = tick is None or not tick.own
         options = Options(**{**kwargs, "resume": resume, "anew": anew, "scheduled_for": due})
         try:
-            return self._start(options, on_manager, tick)
+            return self.launch(options, on_manager=on_manager, tick=tick)
         except (StorageError, WorkflowBusy) as error:
             import logging
 
@@ -211,7 +233,21 @@ class DotFlow:
             )
             return failed_before_start(self.task.queue, self.workflow_id, options, self.config, error)
 
-    def _start(self, options: Options, on_manager: Any = None, tick: Tick | None = None) -> Manager:
+    def launch(
+        self, options: Options, *, on_manager: Callable[[Manager], None] | None = None, tick: Tick | None = None
+    ) -> Manager:
+        """Make one run as ``start`` does, for code that starts workflows on behalf of others: the command line, say.
+
+        Args:
+            options: What ``start`` would be given, and where the run comes from.
+            on_manager: Called with the handle before the first step runs, so that the run can be stopped.
+            tick: The tick of a schedule that the run belongs to.
+
+        Returns:
+            The handle, as ``start`` does.
+
+        .. versionadded:: 2.0
+        """
         if tick is None or not tick.own:
             manager = self._manager(options)
             manager.prepare(untouched=self._touch())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from dotflow.core.checkpoint import Checkpoint
     from dotflow.core.dispatch import Dispatcher
+    from dotflow.core.events import Event
+    from dotflow.core.journal import Watch
     from dotflow.core.messages import Attempt
     from dotflow.core.run import Run
 
@@ -61,16 +63,24 @@ class Inbox(Protocol):
 
 
 def cycle(
-    run: Run, place: Place, inbox: Inbox, store: Checkpoint, tell: Dispatcher, clock: Callable[[], float]
+    run: Run,
+    place: Place,
+    inbox: Inbox,
+    store: Checkpoint,
+    tell: Dispatcher,
+    clock: Callable[[], float],
+    watch: Watch | None = None,
 ) -> Steps:
-    """Drive *run* until nothing is left to do."""
+    """Drive *run* until nothing is left to do; *watch* looks now and then whether it shall end."""
     report, submit, step, blocks, immediate = inbox.put, place.submit, run.next, store.blocks, place.immediate
-    tasks, save_one = run.tasks, store.save_one
-    directly = inbox.on_loop and place.on_loop
+    tasks, save_one, outbox = run.tasks, store.save_one, store.outbox
+    directly = inbox.on_loop and place.on_loop and watch is None
     starts, completions = tell.hears(TaskStarted), tell.hears(TaskCompleted)
     now, cancel_at = clock(), None
     while True:
         items: list[Item] = []
+        if watch is not None and now >= watch.due and (asked := (yield watch.look)) is not None:
+            report(asked)
         while not inbox.filled() and (order := step(now)) is not None:
             if starts and order.number == 1:
                 tell(TaskStarted(run.tasks[order.position]))
@@ -96,7 +106,10 @@ def cycle(
         if not items and run.over:
             return
         if not items:
-            items = yield run.wait(now) if cancel_at is None else max(0.0, cancel_at - now)
+            pause = run.wait(now) if cancel_at is None else max(0.0, cancel_at - now)
+            if watch is not None:
+                pause = max(0.0, watch.due - now) if pause is None else min(pause, max(0.0, watch.due - now))
+            items = yield pause
             now = clock()
         to_save: list[Outcome] = []
         for item in items:  # before any outcome: one that was interrupted was so because of it
@@ -109,7 +122,12 @@ def cycle(
             if not run.expects(item.position):
                 continue  # of a task that was given up
             elif item.error is not None or item.interrupted:
-                lose(run, item, tell, now)
+                event = lose(run, item, now)
+                if outbox is not None and type(event) is TaskFailed:
+                    yield functools.partial(outbox.owe, event)
+                tell(event)
+                if watch is not None:
+                    watch.failed = True
             elif blocks:
                 to_save.append(item)
             else:
@@ -137,14 +155,13 @@ def win(run: Run, outcome: Outcome, answer: Any, tell: Dispatcher, now: float) -
         tell(TaskCompleted(task))
 
 
-def lose(run: Run, outcome: Outcome, tell: Dispatcher, now: float) -> None:
-    """Note and announce a failed or interrupted attempt."""
+def lose(run: Run, outcome: Outcome, now: float) -> Event:
+    """Note a failed or interrupted attempt; return what is to be announced."""
     if outcome.interrupted:
         if run.stopping is None:
             run.stop(Stop(WorkflowStatus.INTERRUPTED))
             run.by_step = True
-        tell(TaskPaused(run.pause(outcome.position, now)))
-        return
+        return TaskPaused(run.pause(outcome.position, now, outcome.output))
     assert outcome.error is not None
     task = run.fail(outcome, now)
-    tell(TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task))
+    return TaskRetried(task, outcome.error) if task.status is TypeStatus.RETRY else TaskFailed(task)

@@ -63,6 +63,8 @@ class WorkflowFinished(NamedTuple):
     status: WorkflowStatus
     duration: float
     tasks: list[Task]
+    event_id: str = ""
+    """The id of the message that a run ended like this, where it is told by a notifier."""
 
 
 Event = (

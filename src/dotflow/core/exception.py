@@ -11,8 +11,10 @@
     │   ├── InvalidOnInputChange               ``on_input_change=`` is none of the policies
     │   ├── GraphError                         a cycle, an unknown or a duplicate task name
     │   ├── UnsupportedOption                  an option that this mode or executor cannot honour
+    │   ├── ClusterUnreachable (ConnectionError)  a cluster that does not answer, or cannot do the work
     │   ├── InvalidWorkflowFactory (TypeError) ``--workflow`` names no factory of a ``DotFlow``
-    │   └── WorkflowFlagConflict               two flags that exclude each other
+    │   ├── WorkflowFlagConflict               two flags that exclude each other
+    │   └── RunNotFound (LookupError)          a run id, or the beginning of one, that names no run or several
     ├── ImportModuleError (ImportError)        a path to a step or callback leads nowhere
     ├── ModuleNotFound (ImportError)           an extra is not installed
     ├── StepNotPortable (TypeError)            a step, value or result cannot reach another process
@@ -25,13 +27,17 @@
     ├── WorkflowBusy (RuntimeError)            another run holds the workflow id
     ├── InputChangedError (ValueError)         resume with another input, and the policy is ``raise``
     ├── WorkerDied (RuntimeError)              a worker process ended in the middle of a step
+    │   └── WorkerLost                         a pool or a cluster lost it, more often than is made up for
     ├── DeliveryFailed (RuntimeError)          a notifier or a server client could not deliver
     └── WorkflowFailed (RuntimeError)          what ``Manager.raise_for_failure`` raises
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dotflow.core.messages import TaskError as TaskError
 
 
 def _rebuild(kind: type[DotflowError], message: str, state: dict[str, Any]) -> DotflowError:
@@ -108,6 +114,10 @@ class UnsupportedOption(ConfigurationError):
     """An option cannot be honoured where it was given."""
 
 
+class ClusterUnreachable(ConfigurationError, ConnectionError):
+    """A cluster does not answer in time, has no worker, or has another version of dotflow."""
+
+
 class InvalidWorkflowFactory(ConfigurationError, TypeError):
     """``--workflow`` does not name a callable that returns a ``DotFlow``."""
 
@@ -121,6 +131,14 @@ class WorkflowFlagConflict(ConfigurationError):
     def __init__(self, flag: str) -> None:
         super().__init__(f"{flag} cannot be combined with --workflow; set it in the factory instead")
         self.flag = flag
+
+
+class RunNotFound(ConfigurationError, LookupError):
+    """A run id, or the beginning of one, names no run in the history, or several."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"run {run_id!r}: {reason}")
+        self.run_id = run_id
 
 
 class ImportModuleError(DotflowError, ImportError):
@@ -231,6 +249,14 @@ class WorkerDied(DotflowError, RuntimeError):
         self.exitcode = exitcode
 
 
+class WorkerLost(WorkerDied):
+    """A pool or a cluster lost the worker that had the attempt; ``exitcode`` is ``None``, since nobody saw it."""
+
+    def __init__(self, reason: str) -> None:
+        DotflowError.__init__(self, reason)
+        self.exitcode = None
+
+
 class DeliveryFailed(DotflowError, RuntimeError):
     """A notifier or a server client could not deliver.
 
@@ -259,3 +285,11 @@ def _describe(value: object) -> str:
         if kind.__module__ != "builtins"
         else f"{value!r} of type {kind.__name__}"
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TaskError":  # no exception, but imported from here in dotflow 1.x
+        from dotflow.core.messages import TaskError
+
+        return TaskError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -41,6 +41,7 @@ class Call(NamedTuple):
     fault: Fault
     run: int
     observer: int
+    done: Callable[[BaseException | None], None] | None = None  # told how the call ended, if anybody wants to know
 
 
 class Breaker:
@@ -83,6 +84,7 @@ class Lane:
         self._calls: deque[Call] = deque()
         self._changed = threading.Condition()
         self._since: float | None = None
+        self._current: Call | None = None
         self._idle = False
         self._runs: Counter[int] = Counter()  # calls of each run that are not done
         self._open: set[int] = set()  # runs that may still add some
@@ -109,6 +111,8 @@ class Lane:
         if dropped is not None:
             error = OverflowError(f"more than {QUEUE_LENGTH} calls wait; the oldest one was dropped")
             dropped.fault(dropped.name, type(dropped.event).__name__, error)
+            if dropped.done is not None:
+                dropped.done(error)
 
     def flush(self, until: float, run: int | None = None) -> None:
         """Wait for the calls of *run*, or all; not for a call that has taken as long already, nor while it is hopeless.
@@ -131,9 +135,13 @@ class Lane:
             self._changed.notify_all()
 
     @property
-    def waiting(self) -> int:
-        """How many calls are not done."""
-        return len(self._calls) + (self._since is not None)
+    def waiting(self) -> Counter[str]:
+        """How many calls of whom are not done."""
+        with self._changed:
+            found = Counter(call.name for call in self._calls)
+            if self._current is not None:
+                found[self._current.name] += 1
+            return found
 
     # -- on the lane's own thread -------------------------------------------------------------------------
 
@@ -146,8 +154,10 @@ class Lane:
             if isinstance(error, _Stuck):
                 self._stuck.append(caller)
                 self._caller = None
+            if call.done is not None:
+                call.done(error)
             with self._changed:
-                self._since = None
+                self._since = self._current = None
                 self._forget(call.run)
                 self._breaker.note(error, time.monotonic())
             if error is not None:
@@ -161,8 +171,8 @@ class Lane:
                 if self._calls:
                     wait = self._waits(time.monotonic())
                     if not wait:
-                        self._since = time.monotonic()
-                        return self._calls.popleft()
+                        self._since, self._current = time.monotonic(), self._calls.popleft()
+                        return self._current
                     self._changed.notify_all()
                     self._changed.wait(wait)
                 elif self._open:
@@ -232,6 +242,7 @@ _lanes: WeakKeyDictionary[Any, Lane] = WeakKeyDictionary()
 _all: WeakSet[Lane] = WeakSet()
 _lock = threading.Lock()
 _at_exit = False
+at_exit: set[Callable[[], None]] = set()  # called at the end of the program, after the last calls of observers
 
 
 def lane_of(observer: Any) -> Lane:
@@ -253,14 +264,16 @@ def lane_of(observer: Any) -> Lane:
 def flush_all() -> None:
     """Give every network observer its last chance, when the program ends; say what is lost."""
     until = time.monotonic() + EXIT_PATIENCE
-    left = 0
+    left: Counter[str] = Counter()
     for lane in list(_all):
         lane.flush(until)
         left += lane.waiting
-    if left:
+    for last in list(at_exit):
+        last()
+    for name, count in left.items():
         import logging
 
-        logging.getLogger("dotflow").warning("%d calls of network observers were not delivered at exit", left)
+        logging.getLogger("dotflow").warning("%d calls of %s were not delivered before the program ended", count, name)
 
 
 def _after_fork() -> None:

@@ -58,7 +58,10 @@ class LoopInbox(ThreadInbox):
 
     async def arrival(self, seconds: float | None) -> list[Item]:
         """Return what is there, waiting at most *seconds* for it."""
-        if self._items.empty():
+        if seconds is not None and self.pass_over is not None:
+            self.pass_over(seconds)
+            await asyncio.sleep(0)
+        elif self._items.empty():
             self._waiter = self._loop.create_future()
             timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
             try:

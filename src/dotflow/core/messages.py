@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from dotflow.core.action import Action
+    from dotflow.core.capture import Capture
     from dotflow.core.context import Context
     from dotflow.core.types import WorkflowStatus
 
@@ -60,6 +61,7 @@ class Attempt(NamedTuple):
     task_id: str
     workflow_id: Any
     idempotency_key: str
+    capture: Capture | None = None
 
 
 class Stop(NamedTuple):
@@ -83,14 +85,15 @@ class TaskError:
         message: Its text.
         traceback: The whole traceback, ending in the line of the error.
         error: The exception itself, ``None`` if it could not cross from another process.
+        output: What the attempt printed, if ``Config(capture_output=...)`` asks for that.
     """
 
-    __slots__ = ("_error", "attempt", "exception", "message", "traceback")
+    __slots__ = ("_error", "attempt", "exception", "message", "output", "traceback")
 
     def __init__(self, error: BaseException | None = None, attempt: int | None = None) -> None:
         self._error: BaseException | bytes | None = error
         self.attempt = attempt
-        self.exception = self.message = self.traceback = ""
+        self.exception = self.message = self.traceback = self.output = ""
         if error is not None:
             import traceback
 
@@ -133,16 +136,18 @@ class TaskError:
                 blob = pickle.dumps(blob)
             except Exception:  # an exception that holds a socket, say: its text travels alone (ADR 0010)
                 blob = None
-        return _rebuild, (blob, self.attempt, self.exception, self.message, self.traceback)
+        return _rebuild, (blob, self.attempt, self.exception, self.message, self.traceback, self.output)
 
     def __repr__(self) -> str:
         return f"TaskError(attempt={self.attempt}, exception={self.exception!r}, message={self.message!r})"
 
 
-def _rebuild(blob: bytes | None, attempt: int | None, exception: str, message: str, traceback: str) -> TaskError:
+def _rebuild(
+    blob: bytes | None, attempt: int | None, exception: str, message: str, traceback: str, output: str
+) -> TaskError:
     found = TaskError(None, attempt)
     found._error = blob
-    found.exception, found.message, found.traceback = exception, message, traceback
+    found.exception, found.message, found.traceback, found.output = exception, message, traceback, output
     return found
 
 
@@ -170,6 +175,7 @@ class Outcome(NamedTuple):
         again: Whether the failure is one that the policy retries.
         started: Seconds since the epoch when the step began, 0 if unknown.
         interrupted: The step raised ``KeyboardInterrupt``, or was stopped since the run was.
+        output: What it printed, if that is captured.
     """
 
     position: int
@@ -179,6 +185,7 @@ class Outcome(NamedTuple):
     again: bool = True
     started: float = 0
     interrupted: bool = False
+    output: str = ""
 
 
 # Named tuples are made through a Python function; once per step, that shows.

@@ -30,7 +30,8 @@ def load(path: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            hint = nearest(part, dir(found))
+            known = [*getattr(found, "__all__", ()), *dir(found)]  # a lazy module lists its names in the first
+            hint = nearest(part, known)
             raise ImportModuleError(path, f"{module_name!r} has no attribute {part!r}{hint}") from None
     return found
 

@@ -38,7 +38,8 @@ class Places:
         *,
         owned: bool,
     ) -> None:
-        self._base, self._makers = base, (None, loop, stopper)
+        self._base = base
+        self._makers: tuple[Callable[[], Executor] | None, ...] = (None, loop, stopper)
         self._made: list[Executor | None] = [base, None, None]
         self._owned = owned
         self._lanes: list[int] | None = None
@@ -91,6 +92,7 @@ class Places:
         for lane, executor in enumerate(self._made):
             if executor is not None and (lane != BASE or self._owned):
                 executor.close()
+        self._makers = (None, None, None)  # they refer to the run that this belongs to
 
     def _lane(self, step: Action[..., Any]) -> int:
         if step.is_async and not self._base.takes_async:

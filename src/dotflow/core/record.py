@@ -6,8 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.context import Context
+from dotflow.core.task import raw_id
+from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
+    from dotflow.core.messages import TaskError
     from dotflow.core.task import Task
 
 EXCEEDED = {"message": "Context size exceeded"}
@@ -30,6 +33,7 @@ def task_result(task: Task) -> dict[str, Any]:
     """Return a task as ``Task.result`` gives it."""
     errors = [
         {"attempt": e.attempt, "exception": e.exception, "traceback": e.traceback, "message": e.message}
+        | ({"output": e.output} if e.output else {})
         for e in task.errors
     ]
     return {
@@ -46,6 +50,7 @@ def task_result(task: Task) -> dict[str, Any]:
         "finished_at": task.finished_at.isoformat() if task.finished_at else None,
         "errors": errors,
         "error": errors[-1] if errors else None,
+        **({"output": task.output} if task.output else {}),
     }
 
 
@@ -58,6 +63,8 @@ def limited(result: dict[str, Any], most: int | None) -> dict[str, Any]:
         if _size(result) <= most:
             return result
     result["errors"], result["error"] = [], None
+    if _size(result) > most:
+        result.pop("output", None)
     if _size(result) > most > 0:
         result.update(dict.fromkeys(CONTEXTS))
     return result
@@ -88,6 +95,23 @@ def _text(value: Any) -> str:
         return str(value)
 
 
+def event_id(*parts: str) -> str:
+    """Return an id made of *parts*: 32 hexadecimal digits."""
+    import hashlib
+
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def task_event_id(task: Task, run_id: str) -> str:
+    """The id of the message about *task* as it is now: the same whenever, and by whichever process, it is told."""
+    status, failed = task.status, len(task._errors or ())
+    if status is TypeStatus.COMPLETED:
+        attempt = ""  # there is one at most, and a process that takes over does not know its number
+    else:
+        attempt = str(failed if status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1)
+    return event_id(run_id, raw_id(task), attempt, status)
+
+
 def as_text(level: str, **kwargs: Any) -> str:
     """Return one line for a log record; a failure brings its traceback."""
     task = kwargs.get("task")
@@ -95,7 +119,9 @@ def as_text(level: str, **kwargs: Any) -> str:
         return " ".join(f"{name}={one_line(value)}" for name, value in kwargs.items())
     line = f"ID {one_line(task.workflow_id)} - {one_line(task.task_id)} - {task.status}"
     if level == "ERROR" and task.errors:
-        line += " \n " + "\n ".join(one_line(part) for part in task.errors[-1].traceback.split("\n"))
+        line += " \n " + "\n ".join(one_line(part) for part in _last(task).traceback.split("\n"))
+    if _ended(task):
+        line += "".join(f"\n | {one_line(part)}" for part in task.output.splitlines())
     return line
 
 
@@ -134,8 +160,22 @@ def _fields(level: str, **kwargs: Any) -> dict[str, Any]:
     if task.retry_count:
         fields["retry_count"] = task.retry_count
     if level == "ERROR" and task.errors:
-        fields["error"] = {"exception": task.errors[-1].exception, "message": task.errors[-1].message}
+        last = _last(task)
+        fields["error"] = {"exception": last.exception, "message": last.message}
+    if _ended(task):
+        fields["output"] = task.output
     return fields
+
+
+def _last(task: Task) -> TaskError:
+    from dotflow.core.redact import mask_error
+
+    return mask_error(task.errors[-1])
+
+
+def _ended(task: Task) -> bool:
+    """Whether an attempt has just ended that printed something."""
+    return bool(getattr(task, "output", "")) and task.status != TypeStatus.IN_PROGRESS
 
 
 def one_line(value: Any) -> str:

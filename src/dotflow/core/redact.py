@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.messages import TaskError
-from dotflow.core.record import EXCEEDED, limited, task_result
-from dotflow.core.task import Task
+from dotflow.core.record import EXCEEDED, limited, task_event_id, task_result
+from dotflow.core.task import T, Task, raw_id
 
 if TYPE_CHECKING:
     import re
@@ -30,11 +30,14 @@ SECRET_NAMES = (
 )  # fmt: skip
 PATTERN = r"(?<=://)([^\s/@:\"']*):[^\s/@\"']+(?=@)|\b([Bb]earer) [\w.~+/=-]{6,}"
 DEEPEST = 50
+TEXT_MOST, MARGIN = 100_000, 10_000  # characters of an error's text that a sink gets; of a secret at the cut
+KNOWN = "="  # before an id that was made by another process
 
 _lock = threading.Lock()
 _registered: set[str] = set()
 _seen: frozenset[str] = frozenset()
 _search: re.Pattern[str] | None = None
+_hints: tuple[str, ...] = ()  # one of them is in every text that the pattern changes
 _stale = True
 
 
@@ -60,6 +63,18 @@ def register(secrets: Iterable[str]) -> None:
         _stale = True
 
 
+def registered() -> tuple[str, ...]:
+    """Return the texts that were registered, for another process to mask them too."""
+    with _lock:
+        return tuple(sorted(_registered))
+
+
+def know(secrets: Iterable[str]) -> None:
+    """Register what another process has registered."""
+    if not _registered.issuperset(secrets):
+        register(secrets)
+
+
 def refresh() -> None:
     """Look at the environment again before the next text; called when a run begins."""
     global _stale
@@ -69,7 +84,19 @@ def refresh() -> None:
 def mask(text: str) -> str:
     """Return *text* with every secret in it replaced by ``***``."""
     search = _pattern() if _stale or _search is None else _search
-    return search.sub(_masked, text)
+    for hint in _hints:  # far faster than the pattern, which most texts do not need
+        if hint in text:
+            return search.sub(_masked, text)
+    return text
+
+
+def mask_long(text: str) -> str:
+    """Return the beginning and the end of a text that is too long for any sink, masked; else mask all of it."""
+    if len(text) <= TEXT_MOST:
+        return mask(text)
+    half = TEXT_MOST // 2  # cut after masking: half a secret tells something
+    head, tail = mask(text[: half + MARGIN])[:half], mask(text[-half - MARGIN :])[-half:]
+    return f"{head}\n… {len(text) - 2 * half} characters left out …\n{tail}"
 
 
 def mask_value(value: Any, depth: int = 0) -> Any:
@@ -87,7 +114,8 @@ def mask_value(value: Any, depth: int = 0) -> Any:
         return kind(mask_value(item, depth + 1) for item in value)
     if isinstance(value, Context):
         inner = mask_value(value.storage, depth + 1)
-        copy = make_context(inner, value.task_id or "", value.workflow_id, 0, value.scheduled_for)
+        known = mask_value(value.workflow_id)
+        copy = make_context(inner, mask(value.task_id or ""), known, 0, value.scheduled_for)
         copy._made = value._made
         return copy
     if kind in (bytes, bytearray):
@@ -98,31 +126,61 @@ def mask_value(value: Any, depth: int = 0) -> Any:
 
 
 def mask_error(error: TaskError) -> TaskError:
-    """Return *error*, or a masked copy without the exception itself."""
-    message, traceback = mask(error.message), mask(error.traceback)
-    if message == error.message and traceback == error.traceback:
+    """Return *error*, or a copy without the exception itself, masked and cut to what a sink can take."""
+    message, traceback, output = mask_long(error.message), mask_long(error.traceback), mask(error.output)
+    if message == error.message and traceback == error.traceback and output == error.output:
         return error
     found = TaskError(None, error.attempt)
-    found.exception, found.message, found.traceback = error.exception, message, traceback
+    found.exception, found.message, found.traceback, found.output = error.exception, message, traceback, output
     return found
 
 
 def masked(task: Task) -> Masked:
     """Return a copy of *task* as it is now, whose texts are masked when they are read."""
-    new = task.copy_into(Masked.__new__(Masked))
+    new = Masked.__new__(Masked)
+    new._origin = ""
     new._clean = {}
-    return new
+    return task.copy_into(new)
+
+
+SLOTS: dict[str, Any] = dict(vars(Task))
 
 
 class Masked(Task):
     """What observers get of a task: a copy that stays as it is, and tells no secret."""
 
-    __slots__ = ("_clean",)
+    __slots__ = ("_clean", "_origin")
     _clean: dict[str, Any]
+    _origin: str
+
+    @property
+    def event_id(self) -> str:
+        """The id of the message about this change; empty in copies that no notifier gets."""
+        origin = self._origin
+        return origin[1:] if origin.startswith(KNOWN) else origin and task_event_id(self, origin)
 
     def snapshot(self) -> Masked:
         """Return a copy."""
         return masked(self)
+
+    task_id = property(lambda self: mask(raw_id(self)), SLOTS["task_id"].__set__, None, "Name of the task.")
+    workflow_id = property(
+        lambda self: mask_value(SLOTS["workflow_id"].__get__(self)), SLOTS["workflow_id"].__set__, None,
+        "The workflow it belongs to.",
+    )  # fmt: skip
+    group_name = property(
+        lambda self: mask(SLOTS["group_name"].__get__(self)), SLOTS["group_name"].__set__, None,
+        "The group it belongs to.",
+    )  # fmt: skip
+
+    def copy_into(self, new: T) -> T:
+        """Give *new* everything that this task is now, with its ids as they are."""
+        super().copy_into(new)
+        new.task_id, new.workflow_id = raw_id(self), SLOTS["workflow_id"].__get__(self)
+        new.group_name = SLOTS["group_name"].__get__(self)
+        if isinstance(new, Masked):
+            new._origin = self._origin
+        return new
 
     @property
     def initial_context(self) -> Context:
@@ -152,6 +210,11 @@ class Masked(Task):
         """One entry for each failed attempt."""
         found: list[TaskError] = self._once("errors", lambda: [mask_error(error) for error in self._errors or ()])
         return found
+
+    @property
+    def output(self) -> str:
+        """What the last attempt printed."""
+        return mask(self._output) if self._output else ""
 
     def result(self, max: int | None = None) -> dict[str, Any]:
         """Return the task as plain values; what is far too large is left out before it is turned into text."""
@@ -210,7 +273,7 @@ def _masked(match: re.Match[str]) -> str:
 
 def _pattern() -> re.Pattern[str]:
     """Compile the pattern of all secrets anew, if there are others than last time."""
-    global _search, _seen, _stale
+    global _search, _seen, _stale, _hints
     import re
 
     with _lock:
@@ -220,6 +283,7 @@ def _pattern() -> re.Pattern[str]:
             forms = {form for secret in wanted for form in _forms(secret)}
             parts = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
             _search, _seen = re.compile("|".join([PATTERN, *parts])), wanted
+            _hints = ("://", "earer ", *forms)
         return _search
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from dotflow.core.capture import Capture
     from dotflow.core.context import Context
     from dotflow.core.plan import Plan
     from dotflow.core.task import Task
@@ -41,6 +42,7 @@ class Run:
         run_id: Makes idempotency keys of this run different from those of any other.
         chance: Gives a number from 0 to 1, for the jitter of pauses.
         scheduled_for: The tick that started the run.
+        capture: How what steps print is kept, ``None`` if it is not.
         let_go: Gives what stands in for the saved result of a task once nobody in the run needs it any more;
             ``None`` keeps every result.
     """
@@ -58,6 +60,7 @@ class Run:
         run_id: str = "",
         chance: Callable[[], float] = lambda: 0.5,
         scheduled_for: datetime | None = None,
+        capture: Capture | None = None,
         let_go: Callable[[Task], Any] | None = None,
     ) -> None:
         self.tasks = list(tasks)
@@ -66,7 +69,7 @@ class Run:
         self.status = WorkflowStatus.NEW
         self.stopping: Stop | None = None
         self._plan, self._keep_going, self._epoch, self._chance = plan, keep_going, epoch, chance
-        self._scheduled_for = scheduled_for
+        self._scheduled_for, self._capture = scheduled_for, capture
         self._lanes = lanes
         self._slots = slots
         self._busy = [0] * len(slots)
@@ -152,6 +155,8 @@ class Run:
         task.duration = duration = now - task._from
         task._finished = task._started + duration
         task._current = outcome[2]
+        if self._capture is not None:
+            task._output = outcome.output
         if handed is not MISSING:
             self._handed[index] = handed
         task.status = COMPLETED
@@ -165,6 +170,7 @@ class Run:
         index = outcome.position
         task = self.tasks[index]
         if outcome.error is not None:
+            outcome.error.output = task._output = outcome.output
             task.errors.append(outcome.error)
         policy = task.step.policy
         if outcome.again and not final and outcome.number < policy.retry and self.stopping is None:
@@ -185,9 +191,10 @@ class Run:
             self._halted = True
         return task
 
-    def pause(self, index: int, now: float) -> Task:
+    def pause(self, index: int, now: float, output: str = "") -> Task:
         """Note that a task was stopped in the middle; a resumed run starts it again."""
         task = self._land(index, now)
+        task._output = output
         task.status = TypeStatus.PAUSED
         return task
 
@@ -251,7 +258,7 @@ class Run:
                 task.idempotency_key = key = f"{self.run_id}:{task.task_id}"
         number = len(task._errors) + 1 if task._errors else 1
         return make_attempt(
-            (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key)
+            (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key, self._capture)
         )
 
     def _previous(self, index: int, task: Task) -> Context:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, make_context
@@ -23,6 +23,19 @@ from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
+    from uuid import UUID
+
+    from dotflow.core.config import Config
+
+    Step = Action[..., Any] | type[Any] | str  # mypy takes a decorated class for the class itself
+
+    class TaskCallback(Protocol):
+        """What is called when a task has ended."""
+
+        def __call__(self, *, task: Task) -> object:
+            """Look at *task*; what is returned is not used."""
+
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
 
@@ -61,6 +74,7 @@ class Task:
         "_finished",
         "_from",
         "_initial",
+        "_output",
         "_previous",
         "_started",
         "callback",
@@ -81,11 +95,11 @@ class Task:
     def __init__(
         self,
         task_id: str,
-        step: Any,
-        callback: Any = basic_callback,
+        step: Step,
+        callback: TaskCallback | str = basic_callback,
         initial_context: Any = None,
-        workflow_id: Any = None,
-        config: Any = None,
+        workflow_id: UUID | str | None = None,
+        config: Config | None = None,
         group_name: str = "default",
         *,
         depends_on: tuple[str, ...] | None = None,
@@ -103,6 +117,7 @@ class Task:
         self._current: Any = MISSING
         self.status = TypeStatus.NOT_STARTED
         self._errors: list[TaskError] | None = None
+        self._output = ""
         self.retry_count = 0
         self.duration: float | None = None
         self._started = self._finished = self._from = 0.0
@@ -123,7 +138,7 @@ class Task:
             depends_on=self.depends_on,
         )
 
-    def assign(self, workflow_id: Any) -> None:
+    def assign(self, workflow_id: UUID | str) -> None:
         """Belong to the run *workflow_id*, with an initial context that no other run shares."""
         found = self._initial
         if isinstance(found, Context):
@@ -139,6 +154,7 @@ class Task:
         """Give *new* everything that this task is now. Written out: observers get a copy at each event."""
         new._created, new._started, new._finished, new._from = self._created, self._started, self._finished, self._from
         new._initial, new._previous, new._current = self._initial, self._previous, self._current
+        new._output = self._output
         new._errors = list(self._errors) if self._errors else None
         new.callback, new.config, new.step = self.callback, self.config, self.step
         new.task_id, new.workflow_id, new.group_name = self.task_id, self.workflow_id, self.group_name
@@ -206,6 +222,24 @@ class Task:
         return self.errors[-1] if self.errors else TaskError()
 
     @property
+    def output(self) -> str:
+        """What the last attempt printed, masked and cut to the limit, if ``Config(capture_output=...)`` asks for that.
+
+        .. versionadded:: 2.0
+        """
+        return self._output
+
+    @property
+    def event_id(self) -> str:
+        """The id of the message about this change, in the copies that notifiers get; else empty.
+
+        It is the same each time the change is told, by whichever process, and different for every other change.
+
+        .. versionadded:: 2.0
+        """
+        return ""
+
+    @property
     def created_at(self) -> datetime:
         """When the record was made, in UTC."""
         return datetime.fromtimestamp(self._created, UTC)
@@ -237,6 +271,12 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task(task_id={self.task_id!r}, status={str(self.status)!r})"
+
+
+def raw_id(task: Task) -> str:
+    """The name of *task* as it is, where a copy for observers would mask it."""
+    found: str = vars(Task)["task_id"].__get__(task)
+    return found
 
 
 class Deferred:
@@ -304,7 +344,9 @@ def as_callback(callback: Any) -> Callable[..., Any]:
 class TaskBuilder:
     """The tasks of one workflow, in order; ``workflow.task``."""
 
-    def __init__(self, config: Any, workflow_id: Any = None, workflow_name: str | None = None) -> None:
+    def __init__(
+        self, config: Config | None, workflow_id: UUID | str | None = None, workflow_name: str | None = None
+    ) -> None:
         self.config = config
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
@@ -313,10 +355,32 @@ class TaskBuilder:
         self._counts: dict[str, int] = {}
         self._lent = False
 
+    @overload
+    def add(
+        self,
+        step: Step,
+        callback: TaskCallback | str = ...,
+        initial_context: Any = ...,
+        group_name: str = ...,
+        *,
+        task_id: str | None = ...,
+        name: str | None = ...,
+        depends_on: str | Task | Sequence[str | Task] | None = ...,
+    ) -> TaskBuilder: ...
+    @overload
+    def add(
+        self,
+        step: Sequence[Step],
+        callback: TaskCallback | str = ...,
+        initial_context: Any = ...,
+        group_name: str = ...,
+        *,
+        depends_on: str | Task | Sequence[str | Task] | None = ...,
+    ) -> TaskBuilder: ...
     def add(
         self,
         step: Any,
-        callback: Any = basic_callback,
+        callback: TaskCallback | str = basic_callback,
         initial_context: Any = None,
         group_name: str = "default",
         *,
@@ -357,7 +421,7 @@ class TaskBuilder:
     def _append(
         self,
         step: Any,
-        callback: Any,
+        callback: TaskCallback | str,
         initial: Any,
         group: str,
         wanted: str | None,

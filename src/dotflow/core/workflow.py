@@ -7,10 +7,11 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from dotflow.core import pace
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
-from dotflow.core.events import TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
+from dotflow.core.events import TaskFailed, TaskPaused, TaskRestored, WorkflowFinished, WorkflowStarted
 from dotflow.core.exception import (
     ConfigurationError,
     DotflowError,
@@ -31,13 +32,23 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
-    from typing import Literal
+    from typing import Literal, Protocol, Self
+    from uuid import UUID
 
+    from dotflow.core.capture import Capture
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
     from dotflow.core.engine import Steps
     from dotflow.core.events import Event
+    from dotflow.core.journal import Journal, Origin
     from dotflow.core.plan import Plan
+
+    class WorkflowCallback(Protocol):
+        """What is called when a run has ended."""
+
+        def __call__(self, *, tasks: list[Task]) -> object:
+            """Look at *tasks*; what is returned is not used."""
+
 
 __all__ = ["Manager", "Options", "grouper"]
 
@@ -46,19 +57,21 @@ class Options(NamedTuple):
     """What ``start`` was asked for; ``check`` refuses what makes no sense."""
 
     mode: str = TypeExecution.SEQUENTIAL
-    on_success: Callable[..., Any] = basic_callback
-    on_failure: Callable[..., Any] = basic_callback
+    on_success: WorkflowCallback = basic_callback
+    on_failure: WorkflowCallback = basic_callback
     keep_going: bool = False
     resume: bool = False
     on_input_change: str = TypeInputChange.REUSE
     fingerprint: str | None = None
     wait: float = 0
-    listeners: Sequence[Callable[[Event], None]] = ()
+    listeners: Sequence[Callable[[Event], object]] = ()
     progress: bool = False
     scheduled_for: datetime | None = None
     keep_results: bool = True
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
+    origin: Origin | None = None
+    """Where the run comes from, for its history; ``None`` if the program itself calls ``start``."""
 
     def check(self) -> None:
         """Raise ``ConfigurationError`` for an option that makes no sense, naming it."""
@@ -97,12 +110,13 @@ class Manager:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, workflow: Any
+        self, tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, workflow: Any
     ) -> None:
         self.tasks: list[Task] = list(tasks)
-        self.workflow_id = workflow_id
+        self.workflow_id: UUID | str = workflow_id
         self.mode = options.mode
-        self._made = time.time()
+        self._clock = pace.clock
+        self._made = self._clock.time()
         self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
@@ -113,6 +127,7 @@ class Manager:
         self._done = threading.Event()
         self._release: Callable[[], None] | None = None
         self._problem: BaseException | None = None
+        self._journal: Journal | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
 
@@ -120,6 +135,11 @@ class Manager:
     def started(self) -> datetime:
         """When the run was put together, in UTC."""
         return datetime.fromtimestamp(self._made, UTC)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run in ``dotflow.history``: 32 hexadecimal digits that a resume keeps; empty if none began."""
+        return "" if self._problem is not None else self._run.run_id
 
     @property
     def status(self) -> WorkflowStatus:
@@ -153,7 +173,7 @@ class Manager:
         if self._inbox is not None:
             self._inbox.put(request)
 
-    def raise_for_failure(self) -> Manager:
+    def raise_for_failure(self) -> Self:
         """Raise ``WorkflowFailed``, from the first failed step's own exception, unless the run completed.
 
         Return the handle, so that it can be chained.
@@ -234,13 +254,21 @@ class Manager:
             keep_going=options.keep_going,
             lanes=lanes,
             slots=self._places.slots,
-            epoch=time.time() - time.monotonic(),
+            epoch=self._clock.time() - self._clock.monotonic(),
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
         )
         self._found = found
+
+    def _capture(self) -> Capture | None:
+        if not self._config.capture_output:
+            return None
+        from dotflow.core.capture import prepare
+
+        return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
         from dotflow import providers
@@ -258,9 +286,15 @@ class Manager:
     def _history(self, untouched: bool) -> tuple[dict[int, Any], str]:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
+        self._owed = self._open_outbox(untouched)
         recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
+        if store.keeps_records and self._workflow is not None:
+            from dotflow.core.journal import open_journal
+
+            settle = not untouched and not options.resume
+            self._journal = open_journal(self._workflow, store, settle=settle)
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
             if self._input_changed(record):
@@ -278,10 +312,34 @@ class Manager:
             record = {"run_id": _new_id(), "started_at": self.started.isoformat(), "input": self._input(), **record}
             status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
             self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
-            store.write_record(RECORD, self._record)
+            self._record.pop("finished_at", None)
+            self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        return found, str(record.get("run_id") or _new_id())
+        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
+        if store.outbox is not None:
+            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        return found, run_id
+
+    def _open_outbox(self, untouched: bool) -> list[Event]:
+        """Keep what notifiers are owed, if there are any and the storage can; return what an earlier process owed."""
+        if not (self._store.keeps_records and self._tell.notifies(TaskFailed)):
+            return []
+        from dotflow.core.outbox import Outbox
+
+        outbox = self._store.outbox = Outbox(self._store, self._tell.fault)
+        return [] if untouched else outbox.left(self.tasks)
+
+    def _begin_record(self, done: int) -> None:
+        assert self._record is not None
+        if self._journal is None:
+            self._store.write_record(RECORD, self._record)
+            return
+        known = {"workflow_id": str(self.workflow_id), "name": self._workflow.task.workflow_name, "done": done}
+        tick = self._options.scheduled_for
+        known["scheduled_for"] = None if tick is None else tick.isoformat()
+        self._journal.begin(self._record, self._options.origin, led=self._release is not None, **known)
+        self._journal.write(self._store, self._record, [self._journal.summary()])
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -294,7 +352,7 @@ class Manager:
 
     def _input(self) -> str:
         given = self._options.fingerprint
-        return given if given is not None else _fingerprint(self.tasks)
+        return given if given is not None else fingerprint(self.tasks)
 
     def _input_changed(self, record: dict[str, Any]) -> bool:
         """Whether the results of the run to be resumed were made from another input, and must go."""
@@ -359,18 +417,28 @@ class Manager:
             finally:
                 await asyncio.to_thread(self._conclude)
         finally:
-            self._end()
+            if self._release is None:
+                self._end()
+            else:
+                await asyncio.to_thread(self._end)  # a storage's lock, which may be far away
         if self._interrupted:
             raise KeyboardInterrupt
 
     def _receive(self, inbox: ThreadInbox) -> None:
         self._inbox = inbox
+        if self._clock is not time:
+            inbox.pass_over = self._clock.sleep
         for request in self._stops:
             inbox.put(request)
 
     def _steps(self) -> Steps:
         assert self._inbox is not None
-        return cycle(self._run, self._places, self._inbox, self._store, self._tell, time.monotonic)
+        watch = None
+        if self._journal is not None:
+            from dotflow.core.journal import Watch
+
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, self._clock.monotonic)
+        return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:
         """Drive the run in a thread of its own; the interpreter waits for it at exit."""
@@ -389,11 +457,14 @@ class Manager:
 
     def _open(self) -> None:
         run, tell = self._run, self._tell
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._status = run.status = WorkflowStatus.IN_PROGRESS
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
         tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        tell.outbox = self._store.outbox
+        for event in self._owed:
+            tell.tell_late(event)
         for index, value in self._found.items():
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
@@ -408,23 +479,37 @@ class Manager:
 
     def _conclude(self) -> None:
         run, tell = self._run, self._tell
-        for task in run.abandon(time.monotonic()):
+        for task in run.abandon(self._clock.monotonic()):
             tell(TaskPaused(task))
         self._places.close()
-        status = run.finish()
-        self._save_record(status)
+        status = self._save_record(run.finish())
         self._status = status
-        tell(WorkflowFinished(self.workflow_id, status, time.monotonic() - self._began, self.tasks))
+        ended = WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks)
+        outbox = tell.outbox
+        if outbox is not None and tell.notifies(WorkflowFinished):
+            outbox.owe(ended)
+        tell(ended)
         tell.flush()
+        if outbox is not None:
+            outbox.close()
 
-    def _save_record(self, status: WorkflowStatus) -> None:
+    def _save_record(self, status: WorkflowStatus) -> WorkflowStatus:
+        """Put on record that the run ended; return what it counts as."""
         if self._record is None:
-            return
-        ended = {"status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            return status
+        journal = self._journal
         try:
-            self._store.write_record(RECORD, {**self._record, **ended})
+            if journal is not None and status is WorkflowStatus.INTERRUPTED and journal.cancelled():
+                status = self._run.status = WorkflowStatus.CANCELLED  # the signal came with a request
+            record = {**self._record, "status": status.value, "finished_at": datetime.now(UTC).isoformat()}
+            if journal is None:
+                self._store.write_record(RECORD, record)
+            else:
+                journal.write(self._store, record, journal.end(record, self.tasks, self._store))
+                journal.prune()
         except DotflowError as error:  # the results are saved; only the history lacks its last line
             self._tell.fault("run record", "WorkflowFinished", error)
+        return status
 
     def _end(self) -> None:
         release, self._release = self._release, None
@@ -438,7 +523,7 @@ class Manager:
 
 
 def failed_before_start(
-    tasks: Sequence[Task], workflow_id: Any, options: Options, config: Config, problem: BaseException
+    tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, problem: BaseException
 ) -> Manager:
     """Return the handle of a run that could not start, for those who must not be raised at."""
     manager = Manager(tasks, workflow_id, options, config, None)
@@ -448,7 +533,8 @@ def failed_before_start(
     return manager
 
 
-def _fingerprint(tasks: Sequence[Task]) -> str:
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """Return what tells these initial contexts from others."""
     import hashlib
     import json
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dotflow.providers.executor_async import ExecutorAsync
+    from dotflow.providers.executor_dask import ExecutorDask
     from dotflow.providers.executor_inline import ExecutorInline
+    from dotflow.providers.executor_pool import ExecutorPool
     from dotflow.providers.executor_process import ExecutorProcess
+    from dotflow.providers.executor_ray import ExecutorRay
     from dotflow.providers.executor_thread import ExecutorThread
     from dotflow.providers.log_context import LogContext
     from dotflow.providers.log_default import LogDefault
@@ -46,8 +49,11 @@ if TYPE_CHECKING:
 
 PROVIDERS = {
     "ExecutorAsync": "executor_async",
+    "ExecutorDask": "executor_dask",
     "ExecutorInline": "executor_inline",
+    "ExecutorPool": "executor_pool",
     "ExecutorProcess": "executor_process",
+    "ExecutorRay": "executor_ray",
     "ExecutorThread": "executor_thread",
     "LogContext": "log_context",
     "LogDefault": "log_default",
@@ -90,8 +96,11 @@ PROVIDERS = {
 
 __all__ = [
     "ExecutorAsync",
+    "ExecutorDask",
     "ExecutorInline",
+    "ExecutorPool",
     "ExecutorProcess",
+    "ExecutorRay",
     "ExecutorThread",
     "LogContext",
     "LogDefault",

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from dotflow.core.context import Context
+from dotflow.core.exception import ConfigurationError
 
 
 class Forks(Protocol):
@@ -42,3 +43,10 @@ def needs_prefix(prefix: str) -> None:
 def swapped(found: Context, new: Any) -> Context:
     """Return what ``atomic_swap`` saves in the place of *found*."""
     return new if isinstance(new, Context) else Context(new, found.task_id, found.workflow_id)
+
+
+def whole_number(name: str, given: int | None) -> int | None:
+    """Return *given*, a count that may be left out; refuse what is none, in the name of *name*."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise ConfigurationError(f"{name} needs a whole number, at least 1, got {given!r}")
+    return given

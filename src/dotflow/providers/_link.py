@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
+from dotflow.providers._printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,10 @@ class Worker:
         text = os.pread(self._progress.fileno(), 8, 0)
         answered = self.sent - len(self.jobs)
         return max(0, min(int(text or b"0") - answered, len(self.jobs) - 1))
+
+    def printed(self, order: Attempt) -> str:
+        """What the attempt under way, which is that of *order*, has printed, if that is captured."""
+        return "" if order.capture is None else printed(self._progress.fileno(), order.capture.limit)
 
     def reap(self) -> int:
         """Return the exit code of a process that ended by itself."""

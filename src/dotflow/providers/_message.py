@@ -10,7 +10,7 @@ from dotflow.abc.notify import Notify
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.redact import mask, masked
 from dotflow.core.types import TypeStatus, WorkflowStatus
-from dotflow.providers._http import checked_timeout
+from dotflow.providers._http import checked_timeout, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ class Message(NamedTuple):
         error: ``(exception, message)`` of the last error of a failed task.
         result: The task as JSON.
         lines: More of it: the failed tasks of a run.
+        event_id: The same each time the same change is told.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Message(NamedTuple):
     error: tuple[str, str] | None = None
     result: str | None = None
     lines: tuple[str, ...] = ()
+    event_id: str = ""
 
     def short(self) -> str:
         """Return the message as one line."""
@@ -88,11 +90,28 @@ class Messenger(Notify):
             error = clean(task.errors[-1].exception), clean(task.errors[-1].message)
         result = json_of(task, self.result_size) if self.show_result else None
         title = f"{symbol} {task.status}".strip()
-        return Message(title, flat(task.workflow_id), flat(task.task_id), str(task.status), error, result)
+        known = getattr(task, "event_id", "")
+        return Message(title, flat(task.workflow_id), flat(task.task_id), str(task.status), error, result, (), known)
 
     @abstractmethod
     def send(self, message: Message) -> Any:
         """Send *message*; return the answer."""
+
+
+class WebhookMessenger(Messenger):
+    """A notifier that posts its messages to a webhook, whose address is a secret."""
+
+    def __init__(
+        self,
+        webhook_url: str,
+        notification_type: str | None = None,
+        show_result: bool = False,
+        timeout: float = 1.5,
+        *,
+        runs: bool = False,
+    ) -> None:
+        super().__init__(notification_type, show_result, timeout, runs)
+        self.webhook_url = checked_url(f"{type(self).__name__}(webhook_url=...)", webhook_url)
 
 
 def message_of_run(run: Any) -> Message:
@@ -107,7 +126,8 @@ def message_of_run(run: Any) -> Message:
     if len(failed) > NAMED_MOST:
         lines.append(f"and {len(failed) - NAMED_MOST} more")
     title = f"{SYMBOLS.get(run.status, '◼️')} {run.status}"
-    return Message(title, flat(run.workflow_id), None, str(run.status), None, None, tuple(lines))
+    known = getattr(run, "event_id", "")
+    return Message(title, flat(run.workflow_id), None, str(run.status), None, None, tuple(lines), known)
 
 
 def clean(value: Any) -> str:

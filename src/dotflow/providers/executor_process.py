@@ -250,12 +250,13 @@ class ExecutorProcess(Executor):
         """A worker has died: the step it was in fails, those after it go to another."""
         self._workers.remove(worker)
         victim = worker.victim()
+        output = worker.printed(worker.jobs[victim].order) if worker.jobs else ""
         code = worker.reap()
         if worker.jobs:
             job = worker.jobs[victim]
             del worker.jobs[victim]
             self._jobs.extendleft(reversed(worker.jobs))
-            job.report(failure(job.order, WorkerDied(code), worker.started))
+            job.report(failure(job.order, WorkerDied(code), worker.started)._replace(output=output))
         elif not worker.ready and self._jobs:
             job = self._jobs.popleft()  # workers that cannot start must not be started for ever
             job.report(failure(job.order, WorkerDied(code)))
@@ -268,6 +269,7 @@ class ExecutorProcess(Executor):
             if not worker.jobs or not (late or any(job.stopped for job in worker.jobs)):
                 continue
             self._workers.remove(worker)
+            output = worker.printed(worker.jobs[0].order)
             worker.kill()
             innocent = []
             for job in worker.jobs:
@@ -275,7 +277,8 @@ class ExecutorProcess(Executor):
                 if job.stopped:
                     job.abandon()
                 elif late:
-                    job.report(failure(order, timed_out(order.step, order.timeout), worker.started))
+                    failed = failure(order, timed_out(order.step, order.timeout), worker.started)
+                    job.report(failed._replace(output=output))
                 else:
                     innocent.append(job)
             self._jobs.extendleft(reversed(innocent))

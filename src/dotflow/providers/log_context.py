@@ -39,8 +39,8 @@ class LogContext(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the ids, and let the record pass."""
         order = running.get()
-        record.workflow_id = "" if order is None else str(order.workflow_id)
-        record.task_id = "" if order is None else order.task_id
+        record.workflow_id = "" if order is None else mask(str(order.workflow_id))
+        record.task_id = "" if order is None else mask(order.task_id)
         record.attempt = 0 if order is None else order.number
         text = record.getMessage()
         clean = mask(text)

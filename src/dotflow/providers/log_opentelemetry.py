@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.log import LEVELS, Log
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.providers._otel import is_ours_to_make, resource
 from dotflow.providers._require import require
 from dotflow.providers.log_default import LogDefault
@@ -71,15 +71,17 @@ class LogOpenTelemetry(Log):
         attributes: dict[str, Any] = {}
         if task is not None:
             attributes = {
-                "dotflow.workflow_id": str(task.workflow_id),
-                "dotflow.task_id": task.task_id,
+                "dotflow.workflow_id": mask(str(task.workflow_id)),
+                "dotflow.task_id": mask(task.task_id),
                 "dotflow.task.status": str(task.status),
             }
             if level == "ERROR" and task.errors:
-                last = task.errors[-1]
+                last = mask_error(task.errors[-1])
                 attributes["exception.type"] = last.exception
-                attributes["exception.message"] = mask(last.message)
-                attributes["exception.stacktrace"] = mask(last.traceback)
+                attributes["exception.message"] = last.message
+                attributes["exception.stacktrace"] = last.traceback
+            if task.output and task.status != "In progress":
+                attributes["dotflow.task.output"] = mask(task.output)
         severity = self._logs.SeverityNumber["WARN" if level == "WARNING" else level]
         self._emitter.emit(
             self._logs.LogRecord(

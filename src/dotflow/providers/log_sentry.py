@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.abc.log import Log
-from dotflow.core.redact import mask, register
+from dotflow.core.redact import mask, mask_error, register
 from dotflow.providers._require import require
 
 
@@ -39,22 +39,25 @@ class LogSentry(Log):
         task = kwargs.get("task")
         if task is None or not task.errors:
             return
-        last = task.errors[-1]
+        last = mask_error(task.errors[-1])
         with self._sentry.new_scope() as scope:
             extras = {
-                "workflow_id": str(task.workflow_id),
-                "task_id": task.task_id,
+                "workflow_id": mask(str(task.workflow_id)),
+                "task_id": mask(task.task_id),
                 "exception": last.exception,
                 "attempt": last.attempt,
-                "traceback": mask(last.traceback),
+                "traceback": last.traceback,
+                **({"output": last.output} if last.output else {}),
             }
             for name, value in extras.items():
                 scope.set_extra(name, value)
-            scope.capture_message(f"Task {task.task_id} failed: {mask(last.message)}", level="error")
+            scope.capture_message(mask(f"Task {task.task_id} failed: {last.message}"), level="error")
 
     def _crumb(self, level: str, task: Any) -> None:
         if task is not None:
-            self._sentry.add_breadcrumb(category="dotflow", message=f"task:{task.task_id} {task.status}", level=level)
+            self._sentry.add_breadcrumb(
+                category="dotflow", message=mask(f"task:{task.task_id} {task.status}"), level=level
+            )
 
 
 def started(dsn: str | None, environment: str | None, rate: float) -> Any:

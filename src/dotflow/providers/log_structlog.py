@@ -6,7 +6,7 @@ from typing import Any
 
 from dotflow.abc.log import LEVELS, Log
 from dotflow.core.exception import ConfigurationError
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.providers._require import require
 
 
@@ -43,8 +43,8 @@ class LogStructlog(Log):
             write("dotflow", **{name: mask(str(value)) for name, value in kwargs.items()})
             return
         fields: dict[str, Any] = {
-            "workflow_id": str(task.workflow_id),
-            "task_id": task.task_id,
+            "workflow_id": mask(str(task.workflow_id)),
+            "task_id": mask(task.task_id),
             "status": str(task.status),
         }
         if task.duration is not None:
@@ -52,6 +52,8 @@ class LogStructlog(Log):
         if task.retry_count:
             fields["retry_count"] = task.retry_count
         if task.errors and level in ("ERROR", "WARNING"):
-            last = task.errors[-1]
-            fields.update(exception=last.exception, message=mask(last.message), attempt=last.attempt)
+            last = mask_error(task.errors[-1])
+            fields.update(exception=last.exception, message=last.message, attempt=last.attempt)
+        if task.output and task.status != "In progress":
+            fields["output"] = mask(task.output)
         write("task", **fields)

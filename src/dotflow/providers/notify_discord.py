@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dotflow.providers._http import checked_url, post_json
-from dotflow.providers._message import Message, Messenger, fitted, in_code
+from dotflow.providers._http import post_json
+from dotflow.providers._message import Message, WebhookMessenger, fitted, in_code
 
 COLOURS = {
     "Completed": 0x4CAF50,
@@ -19,7 +19,7 @@ FIELD = 1024  # characters of a field's value at most
 SPECIAL = "\\*_~`|>#-+[]()<:@"
 
 
-class NotifyDiscord(Messenger):
+class NotifyDiscord(WebhookMessenger):
     """Post a message to a webhook of Discord.
 
     Args:
@@ -31,18 +31,6 @@ class NotifyDiscord(Messenger):
     """
 
     result_size = 1000
-
-    def __init__(
-        self,
-        webhook_url: str,
-        notification_type: str | None = None,
-        show_result: bool = False,
-        timeout: float = 1.5,
-        *,
-        runs: bool = False,
-    ) -> None:
-        super().__init__(notification_type, show_result, timeout, runs)
-        self.webhook_url = checked_url("NotifyDiscord(webhook_url=...)", webhook_url)
 
     def send(self, message: Message) -> Any:
         """Post *message*; nobody is mentioned by it."""

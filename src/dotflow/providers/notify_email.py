@@ -18,7 +18,7 @@ ERROR_MOST = 20_000
 
 
 class NotifyEmail(Messenger):
-    """Send a mail through an SMTP server.
+    """Send a mail through an SMTP server. A change that is told twice has one ``Message-ID``.
 
     Args:
         host: The server.
@@ -84,7 +84,9 @@ class NotifyEmail(Messenger):
         mail = EmailMessage()
         mail["From"], mail["To"] = self.sender, ", ".join(self.to)
         mail["Subject"] = cut(message.short(), 200)
-        mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain=self.sender.rpartition("@")[2])
+        domain = self.sender.rpartition("@")[2]
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = f"<{message.event_id}@{domain}>" if message.event_id else make_msgid(domain=domain)
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(body_of(message))
         context = self._context or ssl.create_default_context()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.core.exception import DeliveryFailed
-from dotflow.providers._http import checked_url, post_json
-from dotflow.providers._message import Message, Messenger, fitted, in_code
+from dotflow.providers._http import post_json
+from dotflow.providers._message import Message, WebhookMessenger, fitted, in_code
 
 MOST = 4000  # what Slack recommends; from 40,000 on it cuts
 PART = 1200
 
 
-class NotifySlack(Messenger):
+class NotifySlack(WebhookMessenger):
     """Post a message to an incoming webhook of Slack.
 
     Args:
@@ -26,18 +26,6 @@ class NotifySlack(Messenger):
     """
 
     result_size = 2000
-
-    def __init__(
-        self,
-        webhook_url: str,
-        notification_type: str | None = None,
-        show_result: bool = False,
-        timeout: float = 1.5,
-        *,
-        runs: bool = False,
-    ) -> None:
-        super().__init__(notification_type, show_result, timeout, runs)
-        self.webhook_url = checked_url("NotifySlack(webhook_url=...)", webhook_url)
 
     def send(self, message: Message) -> Any:
         """Post *message*; Slack answers ``ok``."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.core.exception import DeliveryFailed
-from dotflow.providers._http import checked_url, post_json
-from dotflow.providers._message import Message, Messenger, fitted
+from dotflow.providers._http import post_json
+from dotflow.providers._message import Message, WebhookMessenger, fitted
 
 COLOURS = {"Completed": "Good", "Failed": "Attention", "Retry": "Warning"}
 SPECIAL = "\\*_`[]()#~-+>|<"
 
 
-class NotifyTeams(Messenger):
+class NotifyTeams(WebhookMessenger):
     """Post an adaptive card to a workflow webhook of Microsoft Teams.
 
     Args:
@@ -36,8 +36,7 @@ class NotifyTeams(Messenger):
         *,
         runs: bool = False,
     ) -> None:
-        super().__init__(notification_type, show_result, timeout, runs)
-        self.webhook_url = checked_url("NotifyTeams(webhook_url=...)", webhook_url)
+        super().__init__(webhook_url, notification_type, show_result, timeout, runs=runs)
 
     def send(self, message: Message) -> Any:
         """Post *message*; an old connector answers 200 and tells a failure in the text."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.notify import Notify
 from dotflow.core.exception import ConfigurationError
+from dotflow.core.record import event_id
 from dotflow.core.redact import mask, mask_value, masked, register
 from dotflow.core.types import TypeStatus
 from dotflow.providers._http import Answer, checked_timeout, checked_url, send
@@ -25,8 +26,9 @@ class NotifyWebhook(Notify):
     """Post each change as JSON to an address of yours, signed if there is a key.
 
     The body has ``id``, ``event`` (``task`` or ``workflow``), ``sent_at`` (seconds since the epoch), ``workflow_id``,
-    ``status``, and ``task`` (as ``task.result()`` gives it) or ``duration`` and ``tasks``. The id is the same when
-    the same change is told again. The header ``X-Dotflow-Signature`` is ``t=<sent_at>,v1=<hex>``, the HMAC-SHA256 of
+    ``status``, and ``task`` (as ``task.result()`` gives it) or ``duration`` and ``tasks``. The id, which is also in the
+    header ``X-Dotflow-Event-Id``, is the same when the same change is told again, by this process or by one that took
+    over the run. The header ``X-Dotflow-Signature`` is ``t=<sent_at>,v1=<hex>``, the HMAC-SHA256 of
     ``<sent_at>.<body>``; see ``NotifyWebhook.verify``.
 
     Args:
@@ -74,20 +76,21 @@ class NotifyWebhook(Notify):
         if not self.show_result:
             for name in ("initial_context", "previous_context", "current_context"):
                 del result[name]
-        what = (task.workflow_id, task.idempotency_key, task.task_id, task.status, task.retry_count)
-        return self._post("task", what, workflow_id=result["workflow_id"], status=result["status"], task=result)
+        known = getattr(task, "event_id", "") or event_id(
+            *map(str, (task.workflow_id, task.idempotency_key, task.task_id, task.status, task.retry_count))
+        )
+        return self._post("task", known, workflow_id=result["workflow_id"], status=result["status"], task=result)
 
     def hook_status_workflow(self, run: Any) -> None:
         """Post how the run ended, unless one status of tasks was asked for."""
         if self.notification_type is None:
             tasks = {task.task_id: str(task.status) for task in run.tasks}
-            keys = sorted(task.idempotency_key for task in run.tasks)
             about = {"workflow_id": str(run.workflow_id), "status": str(run.status)}
-            self._post("workflow", (*about.values(), keys), **about, duration=run.duration, tasks=tasks)
+            known = getattr(run, "event_id", "") or event_id(*about.values())
+            self._post("workflow", known, **about, duration=run.duration, tasks=tasks)
 
-    def _post(self, event: str, what: tuple[Any, ...], **body: Any) -> Answer:
+    def _post(self, event: str, known: str, **body: Any) -> Answer:
         now = int(time.time())
-        known = hashlib.sha256(json.dumps([event, *map(str, what)]).encode()).hexdigest()[:32]
         text = mask(json.dumps({"id": known, "event": event, "sent_at": now, **mask_value(body)}))
         data = text.encode()
         headers = {**self._headers, "Content-Type": "application/json", EVENT_ID: known}

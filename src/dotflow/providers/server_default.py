@@ -232,5 +232,7 @@ def _saved() -> dict[str, str]:
 def _quoted(value: Any) -> str:
     from urllib.parse import quote
 
-    text = quote(str(value), safe="", errors="replace")
+    from dotflow.core.redact import mask
+
+    text = quote(mask(str(value)), safe="", errors="replace")
     return text.replace(".", "%2E") if set(text) == {"."} else text

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.storage import Storage, default_key, workflow_of
 from dotflow.core.context import Context
-from dotflow.core.exception import ConfigurationError, StorageError, StorageUnavailable, WorkflowBusy
+from dotflow.core.exception import ConfigurationError, LeaseLost, StorageError, StorageUnavailable, WorkflowBusy
 from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
 from dotflow.providers._require import require
 from dotflow.providers._saved import Rows, context_of, row_of, verify
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dotflow.core.task import Task
 
 NAME = "StoragePostgres"
+TIMEOUT = 10  # seconds to connect in
 POLL = 0.05  # seconds between two tries to become the leader
 TABLE = re.compile(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?")
 COLUMNS = "key, workflow_id, task_id, made, value, checksum"
@@ -41,6 +42,7 @@ SWAP = (
     "update {table} set workflow_id = %s, task_id = %s, made = %s, value = %s, checksum = %s "
     "where key = %s and made = %s and value = %s and checksum = %s"
 )
+LEAD = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 HOLDER = (
     "select a.application_name from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory' "
     "and l.granted and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0) and l.objsubid = 1"
@@ -76,10 +78,12 @@ class StoragePostgres(Storage):
         self._psycopg = require("psycopg", "postgres")
         if not TABLE.fullmatch(table):
             raise ConfigurationError(f"StoragePostgres(table={table!r}): use lower-case letters, digits and '_'")
-        self._connect = connect or (lambda: self._psycopg.connect(url, connect_timeout=10))
+        self._make, self._url, self._reached = connect, url, False
         self._table = table
         self._idle: list[Any] = []
         self._known = False
+        self._leads: dict[str, list[Any]] = {}  # each with its connection of the moment
+        self._lost: set[str] = set()
         self._lock = threading.Lock()
         tell_of_forks(self)
 
@@ -163,27 +167,35 @@ class StoragePostgres(Storage):
                     return True
 
     def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
-        """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server."""
-        name, until = f"{self._table}:{workflow_id}", time.monotonic() + wait
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        me = f"{os.getpid()} {since} {socket.gethostname()}"[:60]  # what the server shows of an application's name
+        """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server.
+
+        Where the server was restarted, the lead is taken again before anything is saved; if somebody else has it by
+        then, ``LeaseLost`` is raised instead.
+        """
+        known, until = str(workflow_id), time.monotonic() + wait
         with self._blamed(None):
-            connection = self._connect()
-            connection.autocommit = True
-            connection.execute("select set_config('application_name', %s, false)", (me,))
+            connection = self._connect_to_lead()
         try:
             with self._blamed(None):
-                while not connection.execute(
-                    "select pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)
-                ).fetchone()[0]:
+                while not connection.execute(LEAD, (self._lead_name(known),)).fetchone()[0]:
                     if time.monotonic() >= until:
-                        raise WorkflowBusy(workflow_id, _holder(connection.execute(HOLDER, (name,)).fetchone()))
+                        holder = connection.execute(HOLDER, (self._lead_name(known),)).fetchone()
+                        raise WorkflowBusy(workflow_id, _holder(holder))
                     time.sleep(POLL)
         except BaseException:
             connection.close()
             raise
+        self._leads[known] = lead = [connection]
+        self._lost.discard(known)
         owner = os.getpid()
-        return lambda: connection.close() if os.getpid() == owner else None
+
+        def release() -> None:
+            if os.getpid() == owner:
+                if self._leads.get(known) is lead:
+                    del self._leads[known]
+                lead[0].close()
+
+        return release
 
     def healthcheck(self) -> None:
         """Raise if the table cannot be read."""
@@ -198,7 +210,7 @@ class StoragePostgres(Storage):
 
     def after_fork(self) -> None:
         """Forget, in a forked child, the connections of its parent."""
-        self._idle, self._lock = [], threading.Lock()
+        self._idle, self._leads, self._lock = [], {}, threading.Lock()
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -213,8 +225,10 @@ class StoragePostgres(Storage):
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 connection = self._connect()
-                connection.autocommit = True
+                self._lead_again()  # the server may have been restarted
             try:
+                if self._lost and key is not None and workflow_of(key) in self._lost:
+                    raise LeaseLost(workflow_of(key), key, NAME)
                 if not self._known:
                     self._make_table(connection)
                 yield connection
@@ -223,6 +237,45 @@ class StoragePostgres(Storage):
                 raise
             with self._lock:
                 self._idle.append(connection)
+
+    def _lead_name(self, workflow_id: str) -> str:
+        return f"{self._table}:{workflow_id}"
+
+    def _connect(self) -> Any:
+        try:
+            made = self._make() if self._make else self._psycopg.connect(self._url, connect_timeout=TIMEOUT)
+        except self._psycopg.OperationalError as error:
+            if not self._reached and self._answers(error):  # later on it is overload, or a restart, that passes
+                advice = "check user, password and database"
+                raise StorageError(f"the server refuses: {error}; {advice}", provider=NAME) from error
+            raise
+        self._reached = made.autocommit = True
+        return made
+
+    def _answers(self, error: Any) -> bool:
+        """Whether a server is there that would take connections, only not this one."""
+        if self._make:
+            return error.pgconn is not None and bool(error.pgconn.needs_password or error.pgconn.used_password)
+        target = self._psycopg.conninfo.make_conninfo(self._url, connect_timeout=TIMEOUT)
+        return bool(self._psycopg.pq.PGconn.ping(target.encode()) == self._psycopg.pq.Ping.OK)
+
+    def _connect_to_lead(self) -> Any:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        me = f"{os.getpid()} {since} {socket.gethostname()}"[:60]  # what the server shows of an application's name
+        connection = self._connect()
+        connection.execute("select set_config('application_name', %s, false)", (me,))
+        return connection
+
+    def _lead_again(self) -> None:
+        """Take each lead again whose connection is gone; one that somebody else has by now is lost for good."""
+        with self._lock:
+            for known, lead in self._leads.items():
+                try:
+                    lead[0].execute("select 1")
+                except self._psycopg.Error:
+                    lead[0] = self._connect_to_lead()
+                    if not lead[0].execute(LEAD, (self._lead_name(known),)).fetchone()[0]:
+                        self._lost.add(known)
 
     def _make_table(self, connection: Any) -> None:
         if connection.execute("select to_regclass(%s)", (self._table,)).fetchone()[0] is None:

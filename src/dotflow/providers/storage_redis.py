@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import socket
-import time
-from datetime import UTC, datetime
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.storage import Storage, default_key, workflow_of
 from dotflow.core.context import Context
-from dotflow.core.exception import StorageError, StorageUnavailable, WorkflowBusy
+from dotflow.core.exception import LeaseLost, StorageError, StorageUnavailable
 from dotflow.providers._common import needs_prefix, swapped
+from dotflow.providers._redis_lead import SWAP, Lead
 from dotflow.providers._require import require
 from dotflow.providers._saved import document_of, read_document
 
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
 
 NAME = "StorageRedis"
 BATCH = 1000  # keys of one command
-POLL = 0.05  # seconds between two tries to become the leader
-SWAP = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('set', KEYS[1], ARGV[2]) return 1 end return 0"
-LEAVE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 GLOB = re.compile(r"([*?\[\]\\])")
 
 
@@ -64,6 +58,7 @@ class StorageRedis(Storage):
         self._ours = client is None
         if client is None:  # second tries are the engine's; one at once is for a connection that the server has closed
             options.setdefault("retry", redis.retry.Retry(redis.backoff.NoBackoff(), 1))
+            options.setdefault("redis_connect_func", self._connected)
             client = redis.Redis(host=host, port=port, db=db, **options)
         self._client = client
         self._passing = (
@@ -74,6 +69,9 @@ class StorageRedis(Storage):
         self._refused = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
         self._error = redis.exceptions.RedisError
         self._prefix = prefix
+        self._leads: dict[str, Lead] = {}
+        self._lost: set[str] = set()
+        self._busy = threading.local()
 
     def __repr__(self) -> str:
         pool = self._client.connection_pool.connection_kwargs
@@ -144,29 +142,24 @@ class StorageRedis(Storage):
                 return True
 
     def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
-        """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server."""
-        name = self._name(f"lock:{workflow_id}")
-        connection = self._client.client()  # one of its own, which dies with the process
-        until = time.monotonic() + wait
-        try:
-            mine = self._ask(None, lambda: _token(connection.client_id()))
-            while not self._ask(None, connection.set, name, mine, nx=True):
-                self._bury(name)
-                if time.monotonic() >= until and not self._ask(None, connection.set, name, mine, nx=True):
-                    raise WorkflowBusy(workflow_id, self._holder(name))
-                time.sleep(POLL if time.monotonic() < until else 0)
-                if self._ask(None, connection.get, name) == mine:
-                    break
-        except BaseException:
-            connection.close()
-            raise
+        """Become the one leader of *workflow_id*: for as long as this process holds a connection to the server.
+
+        Where the server was restarted, the lead is taken again before anything is saved; if somebody else has it by
+        then, ``LeaseLost`` is raised instead. A ready-made client takes no lead again.
+        """
+        lead = Lead(self._client, self._name(f"lock:{workflow_id}"), self._ask)
+        lead.take(workflow_id, wait)
+        known = str(workflow_id)
+        self._leads[known] = lead
+        self._lost.discard(known)
 
         def release() -> None:
+            if self._leads.get(known) is lead:
+                del self._leads[known]
             try:
-                connection.eval(LEAVE, 1, name, mine)
+                lead.give_up()
             except self._error:
                 pass  # the server has noticed, or will, that the connection is gone
-            connection.close()
 
         return release
 
@@ -183,7 +176,7 @@ class StorageRedis(Storage):
 
     def _ask(self, key: str | None, command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            answer = command(*args, **kwargs)
         except self._refused as error:
             raise StorageError(
                 f"the server refuses: {error}; check user and password", provider=NAME, key=key
@@ -192,6 +185,19 @@ class StorageRedis(Storage):
             raise StorageUnavailable(f"{self!r} cannot be reached: {error}", provider=NAME, key=key) from error
         except self._error as error:
             raise StorageError(f"{type(error).__name__}: {error}", provider=NAME, key=key) from error
+        if self._lost and key is not None and workflow_of(key) in self._lost:
+            raise LeaseLost(workflow_of(key), key, NAME)
+        return answer
+
+    def _connected(self, connection: Any) -> None:
+        """Greet the server on a new connection; where it was restarted, take the leads again first."""
+        connection.on_connect()
+        if self._leads and not getattr(self._busy, "leading", False):
+            self._busy.leading = True
+            try:
+                self._lost.update(known for known, lead in list(self._leads.items()) if not lead.take_again())
+            finally:
+                self._busy.leading = False
 
     def _name(self, key: str) -> bytes:
         return (self._prefix + key).encode("utf-8", "surrogatepass")
@@ -213,21 +219,3 @@ class StorageRedis(Storage):
     def _remove(self, keys: list[str]) -> int:
         chunks = [keys[start : start + BATCH] for start in range(0, len(keys), BATCH)]
         return sum(self._ask(None, self._client.delete, *map(self._name, chunk)) for chunk in chunks)
-
-    def _bury(self, name: bytes) -> None:
-        """Remove the lock of a leader whose connection is gone."""
-        held = self._ask(None, self._client.get, name)
-        if held is not None and not self._ask(None, self._client.client_list, client_id=[json.loads(held)["client"]]):
-            self._ask(None, self._client.eval, LEAVE, 1, name, held)
-
-    def _holder(self, name: bytes) -> str:
-        held = self._ask(None, self._client.get, name)
-        if held is None:
-            return "a process that has just ended"
-        found = json.loads(held)
-        return f"process {found['pid']} on host {found['host']}, since {found['since']}"
-
-
-def _token(client_id: int) -> bytes:
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps({"client": client_id, "host": socket.gethostname(), "pid": os.getpid(), "since": since}).encode()

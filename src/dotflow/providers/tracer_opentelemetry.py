@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.tracer import Tracer
 from dotflow.core.around import carriers, surround
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.core.types import TypeStatus
 from dotflow.providers._otel import is_ours_to_make, resource
 from dotflow.providers._require import require
@@ -53,10 +53,11 @@ class TracerOpenTelemetry(Tracer):
 
     def start_workflow(self, workflow_id: Any, **kwargs: Any) -> None:
         """Start the span of a run, below whatever span the caller is in."""
-        span = self._tracer.start_span(f"workflow:{workflow_id}")
-        span.set_attribute("dotflow.workflow_id", str(workflow_id))
+        known = mask(str(workflow_id))
+        span = self._tracer.start_span(f"workflow:{known}")
+        span.set_attribute("dotflow.workflow_id", known)
         for name, value in kwargs.items():
-            span.set_attribute(f"dotflow.{name}", str(value))
+            span.set_attribute(f"dotflow.{name}", mask(str(value)))
         self._runs[workflow_id] = span
 
     def end_workflow(self, workflow_id: Any, **kwargs: Any) -> None:
@@ -77,9 +78,10 @@ class TracerOpenTelemetry(Tracer):
         """Start the span of a task."""
         parent = self._runs.get(task.workflow_id)
         context = None if parent is None else self._trace.set_span_in_context(parent)
-        span = self._tracer.start_span(f"task:{task.task_id}", context=context)
-        span.set_attribute("dotflow.workflow_id", str(task.workflow_id))
-        span.set_attribute("dotflow.task_id", task.task_id)
+        known = mask(task.task_id)
+        span = self._tracer.start_span(f"task:{known}", context=context)
+        span.set_attribute("dotflow.workflow_id", mask(str(task.workflow_id)))
+        span.set_attribute("dotflow.task_id", known)
         key = (task.workflow_id, task.task_id)
         self._spans[key] = span
         carrier: dict[str, str] = {}
@@ -101,8 +103,8 @@ class TracerOpenTelemetry(Tracer):
         code = self._trace.StatusCode
         if task.status == TypeStatus.FAILED:
             if task.errors:
-                last = task.errors[-1]
-                told = {"exception.type": last.exception, "exception.message": mask(last.message)}
+                last = mask_error(task.errors[-1])
+                told = {"exception.type": last.exception, "exception.message": last.message}
                 span.add_event("exception", told)
             span.set_status(code.ERROR, str(task.status))
         elif task.status == TypeStatus.COMPLETED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dotflow.abc.tracer import Tracer
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask, mask_error
 from dotflow.providers.log_sentry import started
 
 
@@ -27,10 +27,11 @@ class TracerSentry(Tracer):
 
     def start_workflow(self, workflow_id: Any, **kwargs: Any) -> None:
         """Start the transaction of a run."""
-        found = self._sentry.start_transaction(op="workflow", name=f"workflow:{workflow_id}")
-        found.set_tag("dotflow.workflow_id", str(workflow_id))
+        known = mask(str(workflow_id))
+        found = self._sentry.start_transaction(op="workflow", name=f"workflow:{known}")
+        found.set_tag("dotflow.workflow_id", known)
         for name, value in kwargs.items():
-            found.set_tag(f"dotflow.{name}", str(value))
+            found.set_tag(f"dotflow.{name}", mask(str(value)))
         self._runs[workflow_id] = found
 
     def end_workflow(self, workflow_id: Any, **kwargs: Any) -> None:
@@ -47,9 +48,10 @@ class TracerSentry(Tracer):
         """Start the span of a task."""
         run = self._runs.get(task.workflow_id)
         if run is not None:
-            span = run.start_child(op="task", name=f"task:{task.task_id}")
-            span.set_tag("dotflow.workflow_id", str(task.workflow_id))
-            span.set_tag("dotflow.task_id", task.task_id)
+            known = mask(task.task_id)
+            span = run.start_child(op="task", name=f"task:{known}")
+            span.set_tag("dotflow.workflow_id", mask(str(task.workflow_id)))
+            span.set_tag("dotflow.task_id", known)
             self._spans[task.workflow_id, task.task_id] = span
 
     def end_task(self, task: Any) -> None:
@@ -62,7 +64,7 @@ class TracerSentry(Tracer):
         if task.retry_count:
             span.set_data("dotflow.task.retry_count", task.retry_count)
         if task.errors:
-            last = task.errors[-1]
-            span.set_data("dotflow.task.exception", mask(f"{last.exception}: {last.message}"))
+            last = mask_error(task.errors[-1])
+            span.set_data("dotflow.task.exception", f"{last.exception}: {last.message}")
         span.set_status("internal_error" if task.errors else "ok")
         span.finish()

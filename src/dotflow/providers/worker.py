@@ -18,6 +18,7 @@ from dotflow.core import attempt as attempts
 from dotflow.core.around import arrive
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Attempt, Outcome, TaskError
+from dotflow.providers._printed import Printed
 
 READY = b""
 ANSWER_AFTER = 0.001  # seconds after which outcomes are not held back for the next ones
@@ -92,6 +93,10 @@ class Server:
             order = Attempt(position, number, step, *pickle.loads(blob))
         except BaseException as error:  # a module that cannot be imported here, a value that cannot be rebuilt
             return Outcome(position, number, error=TaskError(error, number), started=time.time()), None
+        if order.capture is not None:
+            from dotflow.core import capture  # not needed by most workers
+
+            capture.mirror = capture.mirror or Printed(self._progress)
         leave = arrive(carrier) if carrier else None
         if order.timeout:
             _send(self._connection, READY)  # importing the step's module does not count

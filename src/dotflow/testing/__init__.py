@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dotflow.testing.clock import FakeClock
     from dotflow.testing.crashes import Crash, CrashTable, crash_matrix
+    from dotflow.testing.fakes import (
+        Call,
+        Events,
+        FakeScheduler,
+        FakeStorage,
+        Recorder,
+        RecordingLog,
+        RecordingMetrics,
+        RecordingNotify,
+        RecordingServer,
+        RecordingTracer,
+    )
     from dotflow.testing.faults import FlakyStorage, Point, SlowStorage, kill_at
     from dotflow.testing.log_contract import LogContract
     from dotflow.testing.metrics_contract import MetricsContract
@@ -17,6 +29,16 @@ if TYPE_CHECKING:
     from dotflow.testing.tracer_contract import TracerContract
 
 TOOLS = {
+    "Call": "fakes",
+    "Events": "fakes",
+    "FakeScheduler": "fakes",
+    "FakeStorage": "fakes",
+    "Recorder": "fakes",
+    "RecordingLog": "fakes",
+    "RecordingMetrics": "fakes",
+    "RecordingNotify": "fakes",
+    "RecordingServer": "fakes",
+    "RecordingTracer": "fakes",
     "Crash": "crashes",
     "CrashTable": "crashes",
     "FakeClock": "clock",
@@ -37,6 +59,16 @@ TOOLS = {
 }
 
 __all__ = [
+    "Call",
+    "Events",
+    "FakeScheduler",
+    "FakeStorage",
+    "Recorder",
+    "RecordingLog",
+    "RecordingMetrics",
+    "RecordingNotify",
+    "RecordingServer",
+    "RecordingTracer",
     "Crash",
     "CrashTable",
     "FakeClock",

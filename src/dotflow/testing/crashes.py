@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -125,6 +126,7 @@ class _Ran(NamedTuple):
 
 def _matrix(job: Job) -> Iterable[Crash]:
     load(job.workflow)
+    gc.freeze()  # what was imported is not copied into each child by its first collection
     calm = _run(job, "calm", None, first=True)
     if calm.result is None:
         raise AssertionError(f"the undisturbed run of {job.workflow} gave no result")

@@ -25,6 +25,9 @@ T = TypeVar("T")
 POINT = re.compile(r"(before|after|at) (\w+)(?: (.*?))?(?: #(\d+))?", re.DOTALL)
 
 
+RUN_ID = re.compile(r"^_[0-9a-f]{32}")
+
+
 class _Around(Storage):
     """Has exactly the abilities of another storage, and puts something around each call of it."""
 
@@ -270,7 +273,8 @@ class _Watched(_Around):
 
     def key(self, task: Task) -> str:
         key = self._storage.key(task=task)
-        self._names[key] = task.task_id
+        # the history of runs: its run id is another one in every run
+        self._names[key] = RUN_ID.sub("_dotflow_history", task.task_id)
         return key
 
     def _around(self, method: str, keys: Sequence[str], call: Callable[[], T]) -> T:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from dotflow.core.events import WorkflowStarted
 from dotflow.core.record import one_line
+from dotflow.core.redact import mask
 from dotflow.core.types import TypeStatus
 from dotflow.views.graph import graph_of
 from dotflow.views.progress import Screen, raw_write, silence
@@ -114,7 +115,7 @@ class Picture:
         symbol, letter, style, *_ = LOOKS[task.status]
         cells = [
             Text(letter if self._plain else symbol, style=style),
-            Text(before + one_line(task.task_id), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
+            Text(before + one_line(mask(task.task_id)), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
         ]
         if wide:
             cells.append(Text(word_for(task), style=style))

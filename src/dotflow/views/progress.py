@@ -141,7 +141,7 @@ def escape(text: str) -> str:
 
 
 def write(stream: TextIO | None, line: str) -> None:
-    """Write a line; where nobody reads any more, drop it and all that follows.
+    """Write a line, without secrets; where nobody reads any more, drop it and all that follows.
 
     What the encoding of the stream lacks is written as an escape.
     """
@@ -149,7 +149,7 @@ def write(stream: TextIO | None, line: str) -> None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(mask(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except (OSError, ValueError):
         silence(stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from dotflow.core.record import one_line
-from dotflow.core.redact import mask
+from dotflow.core.redact import mask_error
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ def seconds(duration: float | None) -> str:
 
 def error_line(error: TaskError) -> str:
     """Return an error as one line: of a longer message the first, which says what happened."""
-    name, text = one_line(error.exception), one_line(mask(error.message).strip().partition("\n")[0])
+    name, text = one_line(error.exception), one_line(mask_error(error).message.strip().partition("\n")[0])
     return f"{name}: {text}" if text else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class TypeExecution(StrEnum):
@@ -12,3 +13,7 @@ class TypeExecution(StrEnum):
     SEQUENTIAL_GROUP = "sequential_group"
     BACKGROUND = "background"
     PARALLEL = "parallel"
+
+
+ModeName = TypeExecution | Literal["sequential", "sequential_group", "background", "parallel"]
+"""How a mode may be written."""

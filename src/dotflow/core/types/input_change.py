@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class TypeInputChange(StrEnum):
@@ -14,3 +15,6 @@ class TypeInputChange(StrEnum):
 
 
 VALID_POLICIES: tuple[TypeInputChange, ...] = tuple(TypeInputChange)
+
+InputChangeName = TypeInputChange | Literal["reuse", "reset", "raise"]
+"""How a policy may be written."""
