@@ -14,8 +14,11 @@ from collections import deque
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from dotflow.core.context import Context, Later, LaterContext, Together
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
+from dotflow.providers._parcel import MOST, Parcel, Promise, Slot, is_small, send
+from dotflow.providers._parcel import pack as pack_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 LOAD_PATIENCE = 60.0  # seconds that importing a step's modules may take before its timeout counts
 REAP_PATIENCE = 2.0
-LEAVES = {int, str, float, bool, type(None), bytes}
-FEW = 100  # items of a value that may travel with others
 
 
 class Job:
@@ -68,9 +69,10 @@ class Worker:
         self.known: set[int] = set()
         self.epoch = -1
 
-    def send(self, jobs: list[Job], blob: bytes) -> None:
+    def send(self, jobs: list[Job], blob: bytes, parcels: list[Parcel]) -> None:
         """Send some attempts, to be made one after the other."""
         self.connection.send_bytes(blob)
+        send(self.connection.fileno(), parcels)
         self.jobs.extend(jobs)
         self.sent, self.started = len(jobs), time.time()
         limit = jobs[0].order.timeout
@@ -139,10 +141,41 @@ def pack_by_value(value: Any) -> bytes:
     return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]  # untyped library
 
 
-def pack(job: Job) -> bytes:
-    """Pickle what a step is called with."""
-    values = job.order[3:]  # all but position, number and step, which travel beside it
-    return pickle.dumps(values, 5) if job.small else pack_by_value(values)
+def pack(job: Job) -> tuple[bytes | None, list[Parcel]]:
+    """Pickle what a step is called with; the last parcel holds it if there are no bytes."""
+    values: tuple[Any, ...] = job.order[3:]  # all but position, number and step, which travel beside it
+    if job.small:
+        return pickle.dumps(values, 5), []
+    import cloudpickle
+
+    promise, parcels = _promise(values[2])
+    if promise is not None:
+        values = (*values[:2], promise, *values[3:])
+    content = pack_large(values, cloudpickle.Pickler)
+    return (content, parcels) if isinstance(content, bytes) else (None, [*parcels, content])
+
+
+def _promise(context: Context | None) -> tuple[Promise | None, list[Parcel]]:
+    """Stand in for a context whose value lies in segments that nobody here has looked into: they are passed on."""
+    later = context.later if type(context) is LaterContext else None
+    source = later.source if later is not None else None
+    parcels: list[Parcel] = []
+    content: Any = None
+    if type(source) is Parcel:
+        content = Slot(0)
+        parcels.append(source)
+    elif type(source) is Together and len(source.values) <= MOST:
+        content = {}
+        for name, value in source.values.items():
+            inner = value.source if type(value) is Later else None
+            if type(inner) is Parcel:
+                content[name] = Slot(len(parcels))
+                parcels.append(inner)
+            else:
+                content[name] = value.get() if type(value) is Later else value
+    if not parcels or context is None:
+        return None, []
+    return Promise(content, context.task_id, context.workflow_id, context._made, context.scheduled_for), parcels
 
 
 def not_portable(what: str, step: Action[..., Any], error: Exception) -> StepNotPortable:
@@ -153,26 +186,5 @@ def not_portable(what: str, step: Action[..., Any], error: Exception) -> StepNot
     )
 
 
-def _small(context: Any) -> bool:
-    """Whether a context holds little, and nothing but plain values."""
-    return context is None or _plain(context.storage, FEW) >= 0
-
-
-def _plain(value: Any, left: int) -> int:
-    """Return what is left of *left* items after those of *value*, negative if it is too much or not plain."""
-    kind = type(value)
-    if kind in LEAVES:
-        return left - 1 if (kind is not str and kind is not bytes) or len(value) < 1000 else -1
-    if kind is list or kind is tuple:
-        items = value
-    elif kind is dict:
-        items = [*value, *value.values()]
-    else:
-        return -1
-    if len(items) > left:
-        return -1
-    for item in items:
-        left = _plain(item, left)
-        if left < 0:
-            return -1
-    return left
+def _small(context: Context | None) -> bool:
+    return context is None or (type(context) is not LaterContext and is_small(context.storage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -14,15 +15,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dotflow.abc.executor import Executor
 from dotflow.core.around import carriers
 from dotflow.core.attempt import failure, timed_out
+from dotflow.core.context import Later
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
 from dotflow.core.messages import Outcome
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
+from dotflow.providers._parcel import LostParcel, Packed, Parcel, crowded, receive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dotflow.core.action import Action
     from dotflow.core.messages import Attempt
+    from dotflow.providers._parcel import Layout
 
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
 BATCH_SECONDS = 0.002  # of work that one message carries; a step that takes longer than half of it travels alone
@@ -158,11 +162,11 @@ class ExecutorProcess(Executor):
                         job.report(failure(job.order, error))
                     continue
                 return
-            jobs, blob = self._next_batch(worker)
+            jobs, blob, parcels = self._next_batch(worker)
             if not jobs:
                 continue
             try:
-                worker.send(jobs, blob)
+                worker.send(jobs, blob, parcels)
             except OSError:  # it died while it was idle
                 self._jobs.extendleft(reversed(jobs))
                 self._workers.remove(worker)
@@ -178,13 +182,14 @@ class ExecutorProcess(Executor):
             return None
         return next((w for w in ready if len(w.jobs) == 1 == w.sent and not w.jobs[0].order.step.limited), None)
 
-    def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes]:
+    def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes, list[Parcel]]:
         """Take the jobs of one message from the queue."""
         forget = worker.epoch != self._epoch
         if forget:
             worker.epoch, worker.known = self._epoch, set()
         most = min(self._batch, max(1, len(self._jobs) // self.workers))
         jobs: list[Job] = []
+        parcels: list[Parcel] = []  # of the last job: one that has some travels alone
         steps: dict[int, bytes] = {}
         parts = []
         while self._jobs and len(jobs) < most:
@@ -198,7 +203,9 @@ class ExecutorProcess(Executor):
             try:
                 key, blob = self._blob(job.order.step)
                 about = carriers.get((job.order.workflow_id, job.order.task_id)) if carriers else None
-                parts.append((key, job.order.position, job.order.number, pack(job), about))
+                content, parcels = pack(job)
+                layouts = [parcel.layout for parcel in parcels]
+                parts.append((key, job.order.position, job.order.number, content, layouts, about))
             except Exception as error:  # whatever an input does when it is pickled (ADR 0010)
                 job.report(failure(job.order, not_portable("input", job.order.step, error)))
                 continue
@@ -208,7 +215,7 @@ class ExecutorProcess(Executor):
             jobs.append(job)
             if not job.small:
                 break
-        return jobs, pickle.dumps((forget, steps, parts), 5)
+        return jobs, pickle.dumps((forget, steps, parts), 5), parcels
 
     def _blob(self, step: Action[..., Any]) -> tuple[int, bytes]:
         found = self._steps.get(id(step))
@@ -233,12 +240,25 @@ class ExecutorProcess(Executor):
         if not blob:
             worker.begin()
             return
-        worker.deadline = None
         seconds, outcomes = pickle.loads(blob)
+        parcels = self._parcels(worker, [found.layout for found in outcomes if type(found) is Packed and found.layout])
+        if parcels is None:
+            return
+        worker.deadline = None
         self._measure(seconds / len(outcomes))
         for found in outcomes:
             job = worker.jobs.popleft()
-            job.report(found if type(found) is Outcome else _unpacked(job, found))
+            job.report(found if type(found) is Outcome else _unpacked(job, found, parcels))
+
+    def _parcels(self, worker: Worker, layouts: list[Layout]) -> Iterator[Parcel] | None:
+        """Return the segments that follow a message, ``None`` if the worker has died."""
+        try:
+            return iter(receive(worker.connection.fileno(), layouts))
+        except LostParcel:
+            return iter(())
+        except (EOFError, OSError):
+            self._bury(worker)
+            return None
 
     def _measure(self, seconds: float) -> None:
         """Adapt the size of batches to how long steps take."""
@@ -292,8 +312,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _unpacked(job: Job, blob: bytes) -> Outcome:
+def _unpacked(job: Job, found: Packed, parcels: Iterator[Parcel]) -> Outcome:
     try:
-        return pickle.loads(blob)  # type: ignore[no-any-return]  # what the worker packed
+        if found.content is not None:
+            return found.outcome._replace(value=pickle.loads(found.content))
+        parcel = next(parcels, None)
+        if parcel is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        later = Later(parcel)
+        if crowded():
+            later.get()
+        elif not found.sure:
+            parcel()
+        return found.outcome._replace(value=later)
+    except OSError as error:
+        return failure(job.order, error)
     except Exception as error:  # whatever a result does when it is rebuilt (ADR 0010)
         return failure(job.order, not_portable("result", job.order.step, error))
