@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from multiprocessing.connection import Connection
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dotflow.core.context import Context, Later, LaterContext, Together
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
-from dotflow.providers._parcel import MOST, Parcel, Promise, Slot, is_small, send
+from dotflow.providers._parcel import MOST, PROGRESS, Parcel, Promise, Slot, bare, is_small, segment, send
 from dotflow.providers._parcel import pack as pack_large
 
 if TYPE_CHECKING:
@@ -53,8 +51,9 @@ class Worker:
 
     def __init__(self, lifeline: int) -> None:
         ours, theirs = socket.socketpair()
-        self._progress = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        shared = (theirs.fileno(), lifeline, self._progress.fileno())
+        self._progress = segment()
+        os.ftruncate(self._progress, PROGRESS)
+        shared = (theirs.fileno(), lifeline, self._progress)
         code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
         with theirs:
             self._process = subprocess.Popen(
@@ -88,9 +87,9 @@ class Worker:
         """How many of the unanswered attempts the process had made before the one it died in."""
         if self.sent == 1:
             return 0
-        text = os.pread(self._progress.fileno(), 8, 0)
+        reached = int.from_bytes(os.pread(self._progress, PROGRESS, 0), sys.byteorder)
         answered = self.sent - len(self.jobs)
-        return max(0, min(int(text or b"0") - answered, len(self.jobs) - 1))
+        return max(0, min(reached - answered, len(self.jobs) - 1))
 
     def reap(self) -> int:
         """Return the exit code of a process that ended by itself."""
@@ -113,7 +112,7 @@ class Worker:
         except (ProcessLookupError, PermissionError):
             pass  # everything of it has ended
         self.connection.close()
-        self._progress.close()
+        os.close(self._progress)
         return self._process.wait()
 
 
@@ -141,11 +140,12 @@ def pack_by_value(value: Any) -> bytes:
     return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]  # untyped library
 
 
-def pack(job: Job) -> tuple[bytes | None, list[Parcel]]:
-    """Pickle what a step is called with; the last parcel holds it if there are no bytes."""
+def pack(job: Job) -> tuple[Any, list[Parcel]]:
+    """Return what a step is called with: plain values, or its pickle, which is in the last parcel if it is large."""
     values: tuple[Any, ...] = job.order[3:]  # all but position, number and step, which travel beside it
     if job.small:
-        return pickle.dumps(values, 5), []
+        timeout, initial, previous, *rest = values
+        return (timeout, bare(initial), bare(previous), *rest), []
     import cloudpickle
 
     promise, parcels = _promise(values[2])

@@ -32,6 +32,7 @@ MOST = 100  # items of a container that are looked at
 
 
 LEAVES = {int, str, float, bool, type(None), bytes}
+PROGRESS = 4  # bytes of the number in which a worker says how far it has come
 FEW = 100  # items of a value that may travel with others
 
 
@@ -181,7 +182,7 @@ def pack(value: Any, pickler: Callable[..., Any] = pickle.Pickler) -> bytes | Pa
     writer.dump(value)
     if sink.size < LARGE and not sink.buffers:
         return b"".join(sink.pieces)
-    fd = _segment()
+    fd = segment()
     try:
         places, at = [], 0
         for view in sink.buffers:
@@ -227,7 +228,8 @@ def crowded() -> bool:
     return len(_open) >= _most()
 
 
-def _segment() -> int:
+def segment() -> int:
+    """Make an empty file in memory that has no name; return its descriptor."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("dotflow", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     import tempfile
@@ -291,6 +293,13 @@ def _borrowed(fd: int) -> Iterator[socket.socket]:
         yield end
     finally:
         end.detach()
+
+
+def bare(context: Context | None) -> tuple[Any, ...] | None:
+    """Return what ``make_context`` takes, which pickles faster than a context."""
+    if context is None:
+        return None
+    return (context.storage, context.task_id, context.workflow_id, context._made, context.scheduled_for)
 
 
 def is_small(value: Any) -> bool:

@@ -17,7 +17,7 @@ from dotflow.core.around import carriers
 from dotflow.core.attempt import failure, timed_out
 from dotflow.core.context import Later
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
-from dotflow.core.messages import Outcome
+from dotflow.core.messages import make_outcome
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
 from dotflow.providers._parcel import LostParcel, Packed, Parcel, crowded, receive
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dotflow.core.action import Action
-    from dotflow.core.messages import Attempt
+    from dotflow.core.messages import Attempt, Outcome
     from dotflow.providers._parcel import Layout
 
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
@@ -60,7 +60,7 @@ class ExecutorProcess(Executor):
         self._batch = 1
         self._seconds = 1.0  # that a step takes, as measured lately
         self._thread: threading.Thread | None = None
-        self._asleep = self._closed = False
+        self._asleep = self._closed = self._stopping = False
 
     @property
     def slots(self) -> int:  # type: ignore[override]  # it grows when steps turn out to be short
@@ -88,7 +88,7 @@ class ExecutorProcess(Executor):
         self._poke()
 
         def stop() -> None:
-            job.stopped = True
+            job.stopped = self._stopping = True
             self._poke()
 
         return stop
@@ -248,7 +248,7 @@ class ExecutorProcess(Executor):
         self._measure(seconds / len(outcomes))
         for found in outcomes:
             job = worker.jobs.popleft()
-            job.report(found if type(found) is Outcome else _unpacked(job, found, parcels))
+            job.report(make_outcome(found) if type(found) is tuple else _unpacked(job, found, parcels))
 
     def _parcels(self, worker: Worker, layouts: list[Layout]) -> Iterator[Parcel] | None:
         """Return the segments that follow a message, ``None`` if the worker has died."""
@@ -283,9 +283,10 @@ class ExecutorProcess(Executor):
     def _enforce(self) -> None:
         """Stop what has been asked to stop, and what is over its time."""
         now = time.monotonic()
+        stopping, self._stopping = self._stopping, False
         for worker in list(self._workers):
             late = worker.deadline is not None and now >= worker.deadline
-            if not worker.jobs or not (late or any(job.stopped for job in worker.jobs)):
+            if not worker.jobs or not (late or (stopping and any(job.stopped for job in worker.jobs))):
                 continue
             self._workers.remove(worker)
             worker.kill()
@@ -299,7 +300,7 @@ class ExecutorProcess(Executor):
                 else:
                     innocent.append(job)
             self._jobs.extendleft(reversed(innocent))
-        if any(job.stopped for job in self._jobs):
+        if stopping:
             waiting = list(self._jobs)
             for job in waiting:
                 if job.stopped:

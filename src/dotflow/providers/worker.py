@@ -5,6 +5,7 @@ Started as ``python -c``, so that the user's main module is not run again and no
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import signal
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core import attempt as attempts
 from dotflow.core.around import arrive
+from dotflow.core.context import make_context
 from dotflow.core.exception import StepNotPortable
-from dotflow.core.messages import Attempt, Outcome, TaskError
-from dotflow.providers._parcel import MOST, Packed, Parcel, Promise, is_small, is_sure, pack, receive, send
+from dotflow.core.messages import Attempt, Outcome, TaskError, make_attempt
+from dotflow.providers._parcel import MOST, PROGRESS, Packed, Parcel, Promise, is_small, is_sure, pack, receive, send
 
 if TYPE_CHECKING:
     from dotflow.providers._parcel import Layout
@@ -53,9 +55,10 @@ class Server:
     """
 
     def __init__(self, connection: Connection, progress: int) -> None:
-        self._connection, self._progress = connection, progress
+        self._connection = connection
+        self._progress = memoryview(mmap.mmap(progress, PROGRESS)).cast("i")
         self._steps: dict[int, Any] = {}
-        self._outcomes: list[Outcome | Packed] = []  # not yet answered
+        self._outcomes: list[tuple[Any, ...]] = []  # not yet answered
         self._parcels: list[Parcel] = []
         self._order: Attempt | None = None
 
@@ -67,11 +70,9 @@ class Server:
             self._learn(key, blob)
         since = time.perf_counter()
         for ordinal, job in enumerate(jobs):
-            if len(jobs) > 1:
-                os.pwrite(self._progress, b"%08d" % ordinal, 0)
-            else:
-                os.ftruncate(self._progress, 0)
-            self._outcomes.append(self._make(*job))
+            self._progress[0] = ordinal
+            made = self._make(*job)
+            self._outcomes.append(made if type(made) is Packed else tuple(made))  # plain ones pickle faster
             now = time.perf_counter()
             if now - since > ANSWER_AFTER or len(self._parcels) >= MOST:
                 self._answer(now - since)
@@ -90,7 +91,7 @@ class Server:
         key: int,
         position: int,
         number: int,
-        content: bytes | None,
+        content: Any,
         layouts: list[Layout],
         carrier: dict[str, str] | None,
     ) -> Outcome | Packed:
@@ -99,10 +100,8 @@ class Server:
             parcels = receive(self._connection.fileno(), layouts)
             if isinstance(step, BaseException):
                 raise step
-            values = pickle.loads(content) if content is not None else parcels[-1]()
-            if parcels and type(values[2]) is Promise:
-                values = (*values[:2], values[2].keep(parcels), *values[3:])
-            order = Attempt(position, number, step, *values)
+            values = _values(content, parcels)
+            order = make_attempt((position, number, step, *values))
         except BaseException as error:  # a module that cannot be imported here, a value that cannot be rebuilt
             return Outcome(position, number, error=TaskError(error, number), started=time.time())
         del parcels, values  # what the step lets go is free
@@ -124,7 +123,7 @@ class Server:
     def give_up(self, error: BaseException) -> None:
         """Answer that the step failed, and end this process, which cannot stop it in any other way."""
         assert self._order is not None
-        self._outcomes.append(attempts.failure(self._order, error))
+        self._outcomes.append(tuple(attempts.failure(self._order, error)))
         self._answer(0.0)
         os.killpg(0, signal.SIGKILL)
 
@@ -152,6 +151,18 @@ class Server:
         send(self._connection.fileno(), self._parcels)
         self._outcomes.clear()
         self._parcels.clear()
+
+
+def _values(content: Any, parcels: list[Parcel]) -> tuple[Any, ...]:
+    """Return what follows position, number and step in an attempt."""
+    if type(content) is tuple:
+        timeout, initial, previous, *rest = content
+        initial = None if initial is None else make_context(*initial)
+        return (timeout, initial, None if previous is None else make_context(*previous), *rest)
+    values: tuple[Any, ...] = pickle.loads(content) if content is not None else parcels[-1]()
+    if parcels and type(values[2]) is Promise:
+        values = (*values[:2], values[2].keep(parcels), *values[3:])
+    return values
 
 
 def _pickled(value: Any) -> bytes | Parcel:
