@@ -17,6 +17,7 @@ from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
 from dotflow.providers._parcel import MOST, PROGRESS, Parcel, Promise, Slot, bare, is_small, segment, send
 from dotflow.providers._parcel import pack as pack_large
+from dotflow.providers._start import Forked, Forks, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,18 +48,25 @@ class Worker:
 
     Args:
         lifeline: A pipe's end that the process watches, to die with this one.
+        forks: What starts it, ``None`` for an interpreter of its own.
     """
 
-    def __init__(self, lifeline: int) -> None:
+    def __init__(self, lifeline: int, forks: Forks | None = None) -> None:
         ours, theirs = socket.socketpair()
         self._progress = segment()
-        os.ftruncate(self._progress, PROGRESS)
-        shared = (theirs.fileno(), lifeline, self._progress)
-        code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=shared, start_new_session=True
-            )
+        self._process: subprocess.Popen[bytes] | Forked
+        try:
+            os.ftruncate(self._progress, PROGRESS)
+            if forks is None:
+                self._process = spawn("worker:main", (theirs.fileno(), lifeline, self._progress))
+            else:
+                self._process = forks.start(theirs.fileno(), self._progress)
+        except BaseException:
+            ours.close()
+            os.close(self._progress)
+            raise
+        finally:
+            theirs.close()
         self.connection = Connection(ours.detach())
         self.ready = False
         self.jobs: deque[Job] = deque()
@@ -70,6 +78,8 @@ class Worker:
 
     def send(self, jobs: list[Job], blob: bytes, parcels: list[Parcel]) -> None:
         """Send some attempts, to be made one after the other."""
+        if len(jobs) > 1:
+            os.pwrite(self._progress, bytes(PROGRESS), 0)
         self.connection.send_bytes(blob)
         send(self.connection.fileno(), parcels)
         self.jobs.extend(jobs)

@@ -20,6 +20,7 @@ from dotflow.core.exception import ConfigurationError, UnsupportedOption, Worker
 from dotflow.core.messages import make_outcome
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
 from dotflow.providers._parcel import LostParcel, Packed, Parcel, crowded, receive
+from dotflow.providers._start import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
 BATCH_SECONDS = 0.002  # of work that one message carries; a step that takes longer than half of it travels alone
 LARGEST_BATCH = 256
+STILLBORN = 3  # workers that died while they started, one after the other, before a step fails for it
+START_METHODS = ("spawn", "forkserver")
 AHEAD_BELOW = 0.05  # seconds; while steps take less, the next one waits at the worker, so that it is never idle
 
 
@@ -44,14 +47,24 @@ class ExecutorProcess(Executor):
 
     Args:
         workers: Processes at most, at least 1; ``None`` for one per usable core.
+        start_method: ``"spawn"`` starts an interpreter for each worker; ``"forkserver"`` starts one interpreter,
+            without threads, and copies it for each worker, which makes a new one within milliseconds after a
+            timeout. ``None`` means ``"spawn"``. Both are safe when this process has threads (ADR 0039).
+
+    Raises:
+        ConfigurationError: a number of workers or a start method that makes no sense.
+        UnsupportedOption: ``"fork"``, which is not safe with threads.
     """
 
     stops: ClassVar[bool] = True
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, start_method: str | None = None) -> None:
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise ConfigurationError(f"ExecutorProcess(workers=...) needs a whole number, at least 1, got {workers!r}")
         self.workers = workers or usable_cores()
+        self.start_method = _start_method(start_method)
+        self._forks: Forks | None = None
+        self._stillborn = 0
         self._lock = threading.Lock()
         self._jobs: deque[Job] = deque()
         self._workers: list[Worker] = []
@@ -141,6 +154,7 @@ class ExecutorProcess(Executor):
         for worker in self._workers:
             worker.kill()
             self._jobs.extend(worker.jobs)
+        self._end_forks()
         with self._lock:
             for end in (self._wake, self._woken):
                 end.close()
@@ -156,7 +170,7 @@ class ExecutorProcess(Executor):
                 starting = sum(not worker.ready for worker in self._workers)
                 if len(self._workers) < self.workers and starting < len(self._jobs):
                     try:
-                        self._workers.append(Worker(self._lifeline[0]))
+                        self._workers.append(self._start())
                     except OSError as error:  # the system has no process, file or memory left
                         job = self._jobs.popleft()
                         job.report(failure(job.order, error))
@@ -171,6 +185,23 @@ class ExecutorProcess(Executor):
                 self._jobs.extendleft(reversed(jobs))
                 self._workers.remove(worker)
                 worker.kill()
+
+    def _start(self) -> Worker:
+        lifeline = self._lifeline[0]
+        if self.start_method == "spawn":
+            return Worker(lifeline)
+        if self._forks is not None:
+            try:
+                return Worker(lifeline, self._forks)
+            except ConnectionError:  # somebody has killed what starts workers
+                self._end_forks()
+        self._forks = Forks(lifeline)
+        return Worker(lifeline, self._forks)
+
+    def _end_forks(self) -> None:
+        forks, self._forks = self._forks, None
+        if forks is not None:
+            forks.close()
 
     def _free_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or will have nothing very soon."""
@@ -239,6 +270,7 @@ class ExecutorProcess(Executor):
             return
         if not blob:
             worker.begin()
+            self._stillborn = 0
             return
         seconds, outcomes = pickle.loads(blob)
         parcels = self._parcels(worker, [found.layout for found in outcomes if type(found) is Packed and found.layout])
@@ -276,9 +308,11 @@ class ExecutorProcess(Executor):
             del worker.jobs[victim]
             self._jobs.extendleft(reversed(worker.jobs))
             job.report(failure(job.order, WorkerDied(code), worker.started))
-        elif not worker.ready and self._jobs:
-            job = self._jobs.popleft()  # workers that cannot start must not be started for ever
-            job.report(failure(job.order, WorkerDied(code)))
+        elif not worker.ready:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN and self._jobs:
+                job = self._jobs.popleft()  # workers that cannot start must not be started for ever
+                job.report(failure(job.order, WorkerDied(code)))
 
     def _enforce(self) -> None:
         """Stop what has been asked to stop, and what is over its time."""
@@ -306,6 +340,17 @@ class ExecutorProcess(Executor):
                 if job.stopped:
                     self._jobs.remove(job)
                     job.abandon()
+
+
+def _start_method(name: str | None) -> str:
+    if name == "fork":
+        raise UnsupportedOption(
+            "ExecutorProcess(start_method='fork') would copy this process with its locks but without its threads, "
+            "which can hang; use 'forkserver', which is as quick, or 'spawn'"
+        )
+    if name is not None and name not in START_METHODS:
+        raise ConfigurationError(f"ExecutorProcess(start_method=...) needs 'spawn', 'forkserver' or None, got {name!r}")
+    return name or START_METHODS[0]
 
 
 def usable_cores() -> int:
