@@ -94,7 +94,6 @@ class Forked:
 
 def serve(pipe: int, lifeline: int) -> None:
     """Start workers, and tell what became of them, until the connection *pipe* closes."""
-    import dotflow.core.dotflow  # noqa: F401  # what steps need most often is there in every copy
     from dotflow.providers import worker
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
