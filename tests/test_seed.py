@@ -951,6 +951,7 @@ def test_start_gets_the_workflow_and_the_keywords_and_blocks() -> None:
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", ["at the end of a run", "asleep"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_the_sample_at_once_though_it_sleeps(page: ModuleType, number: int, moment: str) -> None:

@@ -69,6 +69,12 @@ def brief():
     mark("brief")
 
 @action
+def held():
+    print("held", flush=True)
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+
+@action
 def chatty():
     print("a word of the step")
 

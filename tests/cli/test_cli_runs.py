@@ -356,17 +356,18 @@ def test_warnings_of_the_library_are_shown(command: Command) -> None:
 
 def test_busy_workflow(command: Command) -> None:
     """A second process on one workflow id is refused with the holder's name, or waits."""
-    options = ("start", "-s", "flows:brief", "-o", "sqlite", "--workflow-id", "one")
-    process = command.begin(*options)
-    process.until("asleep")
-    done = command("start", "-s", "flows:first", "-o", "sqlite", "--workflow-id", "one")
-    waited = command("start", "-s", "flows:first", "-o", "sqlite", "--workflow-id", "one", "--wait", "15")
+    options = ("-o", "sqlite", "--workflow-id", "one")
+    process = command.begin("start", "-s", "flows:held", *options)
+    process.until("held")
+    done = command("start", "-s", "flows:first", *options)
+    waiting = command.begin("start", "-s", "flows:first", *options, "--wait", "60")
+    (command.folder / "go").touch()
 
     assert process.end() == 0
     assert done.returncode == 1
     assert "is being run by process" in done.stderr
     assert "Traceback" not in done.stderr
-    assert waited.returncode == 0, waited.stderr
+    assert waiting.end() == 0, waiting.text
 
 
 def test_schedule_interrupts_after_the_grace_time(command: Command) -> None:

@@ -162,6 +162,7 @@ def test_second_process_is_told_who_runs_the_workflow(holder: Holder) -> None:
     assert [line["event"] for line in read(holder.room / "journal")] == ["began", "ended"]
 
 
+@pytest.mark.alone
 def test_waiting_gives_up_when_the_time_is_over(holder: Holder) -> None:
     """start(wait=0.4) raises WorkflowBusy after 0.4 s, on an event loop too, which it does not block."""
     began = time.monotonic()
@@ -203,6 +204,7 @@ def test_waiting_run_follows_the_one_before_it(holder: Holder) -> None:
     ]
 
 
+@pytest.mark.alone
 def test_waiting_run_follows_a_holder_that_is_killed(holder: Holder) -> None:
     """SIGKILL while another waits: that one goes on at once, and finishes the run."""
     workflow = holder.another()

@@ -19,6 +19,8 @@ from observers import Calls, Refusal, callback_of, callbacks_of, config_of
 from dotflow import Config, DotFlow
 from dotflow.core.lane import EXIT_PATIENCE
 
+pytestmark = pytest.mark.alone
+
 SLOWER = 1.10  # times as long as a run without observers
 MARGIN = 1.0  # seconds for an interpreter to end
 

@@ -20,6 +20,8 @@ from timeout_case import MODES
 from dotflow import DotFlow
 from dotflow.core.action import Action
 
+pytestmark = pytest.mark.alone
+
 AT_ONCE = 6  # cases that run at the same time: nearly all they do is wait
 LIMIT = 1.5  # seconds from the beginning of a step with timeout=1 to its end
 SWALLOWED = 4.0  # the same for a method that goes on after its TimeoutError

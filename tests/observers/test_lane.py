@@ -73,6 +73,7 @@ def test_a_call_that_hangs_is_abandoned_and_the_next_one_made(monkeypatch: pytes
     notify.release.set()
 
 
+@pytest.mark.alone
 def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None:
     """200 steps of 5 ms take what they take, and the end of the run waits for at most a second."""
     receiver.hang()
@@ -93,6 +94,7 @@ def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None
     assert max(pair[1][1] for pair in pairs) < lane.END_PATIENCE + 0.3
 
 
+@pytest.mark.alone
 def test_the_end_does_not_wait_for_a_call_that_took_that_long_already() -> None:
     """Nor does it wait for a lane that is left alone."""
     made, began = Lane(patience=30), threading.Event()

@@ -74,6 +74,7 @@ def test_flat_form_and_start(run: Run, tmp_path: Path, words: list[str]) -> None
     assert len(ticks(tmp_path)) == 1
 
 
+@pytest.mark.alone
 def test_pause_list_resume(run: Run, tmp_path: Path) -> None:
     """A running schedule notices, and the list says how it stands."""
     process = subprocess.Popen(

@@ -128,13 +128,16 @@ def test_a_process_that_was_frozen_past_its_lease_does_no_harm(
 ) -> None:
     """Its run is taken over; when it wakes its writes are refused, and it goes on with other ticks."""
     ours = pack(url_of(kind), 0.5, 6, 0.5, 0.2)
+    hold = ours.log.with_name(f"{ours.log.name}.hold")
+    hold.touch()
     frozen = ours.start()
-    ours.until(lambda state: state.started >= 2)
-    while not any(line[1] == "one" for line in ours.lines()):
+    while not ours.lines():
         time.sleep(0.01)
     frozen.send_signal(signal.SIGSTOP)
+    held = {line[0] for line in ours.lines()}
+    hold.unlink()
     other = ours.start()
-    state = ours.until(lambda state: state.started >= 5)
+    state = ours.until(lambda _: any(line[0] in held and line[2] == str(other.pid) for line in ours.lines()))
     frozen.send_signal(signal.SIGCONT)
 
     texts = [process.communicate(timeout=PATIENCE)[0] for process in (frozen, other)]

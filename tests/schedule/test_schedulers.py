@@ -182,6 +182,7 @@ def test_runs_of_one_schedule_overlap_without_meeting(tmp_path: Path, overlap: s
     storage.close()
 
 
+@pytest.mark.alone
 def test_stop_from_any_thread_twice_and_before_start() -> None:
     scheduler = SchedulerCron("0 0 1 1 *")
     scheduler.stop()
@@ -238,6 +239,7 @@ def test_a_plain_callable_is_called_with_the_arguments() -> None:
     assert got == [{"mode": "x"}, {"mode": "x"}]
 
 
+@pytest.mark.alone
 def test_signal_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     scheduler = SchedulerCron("0 0 1 1 *")

@@ -1,7 +1,8 @@
 """A process that keeps a schedule: ``python tick_flow.py URL ID LOG SECONDS TICKS LEASE NAP``.
 
 Every step writes a line when it begins: tick, step, process, and what it was given. What the first step returns is
-different at every attempt, so that the lines show which attempt was recorded.
+different at every attempt, so that the lines show which attempt was recorded. It does not end while ``LOG.hold``
+exists.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def one(initial_context: object) -> str:
     attempt = f"{os.getpid()}-{time.monotonic_ns()}"
     note(tick, "one", os.getpid(), attempt)
     time.sleep(float(NAP))
+    while os.path.exists(f"{LOG}.hold"):
+        time.sleep(0.01)
     return attempt
 
 

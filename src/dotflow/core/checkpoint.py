@@ -10,7 +10,7 @@ from dotflow.core.action import action
 from dotflow.core.context import Context, Later, make_context
 from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
 from dotflow.core.messages import MISSING, Refused, TaskError
-from dotflow.core.task import Deferred, Task
+from dotflow.core.task import Deferred, LetGo, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,10 +103,18 @@ class Checkpoint:
         """Return the saved results by position, to be decoded on demand; those that are not there are left out."""
         keys = [self.key(task) for task in tasks]
         decode, found = self._decode, self._find(keys)
-        values = {position: Deferred(decode, found, key) for position, key in enumerate(keys) if key in found}
+
+        def read(key: str) -> Any:
+            return found[key].storage
+
+        values = {position: Deferred(decode, read, key) for position, key in enumerate(keys) if key in found}
         if self._hands_on:
             return values
         return {position: value.get() for position, value in values.items()}  # one that was not proved is read now
+
+    def let_go(self, task: Task) -> LetGo:
+        """Return what stands in for the saved result of *task*."""
+        return LetGo(self._decode, self._reread, self.key(task))
 
     def forget(self, tasks: Sequence[Task]) -> None:
         """Remove what earlier runs saved; *tasks* are in an order in which each comes after those it needs.
@@ -184,6 +192,16 @@ class Checkpoint:
         if found is not None and not isinstance(found, Context):
             raise StorageError(f"get() must return a Context, got {type(found).__name__}", provider=self._name, key=key)
         return None if found is None else found.storage
+
+    def _reread(self, key: str) -> Any:
+        raw = self._get(key)
+        if raw is None:
+            raise StorageError(
+                "the result is not there any more; another run of this workflow id may have cleared it",
+                provider=self._name,
+                key=key,
+            )
+        return raw
 
     def _read_back(self, key: str, task: Task) -> Any:
         raw = self._get(key)

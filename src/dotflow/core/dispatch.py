@@ -50,6 +50,14 @@ class ObserverFault(NamedTuple):
     error: BaseException
 
 
+class Hook(NamedTuple):
+    """An observer's name, how it is told, and, if it gets masked copies, its id."""
+
+    name: str
+    tell: Callable[[Any], None]
+    own: int | None
+
+
 class Dispatcher:
     """Tells the observers of one run.
 
@@ -74,7 +82,7 @@ class Dispatcher:
         self._mutex = threading.Lock()
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
-        self._hooks: dict[type, list[tuple[str, Any]]] = {}
+        self._hooks: dict[type, list[Hook]] = {}
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
         for listener in listeners:
@@ -91,9 +99,15 @@ class Dispatcher:
 
     def __call__(self, event: Event) -> None:
         """Tell everybody, in order."""
-        for name, hook in self._hooks.get(type(event), ()):
+        copied: Any = None
+        for name, hook, own in self._hooks.get(type(event), ()):
             try:
-                hook(event)
+                if own is None:
+                    hook(event)
+                    continue
+                if copied is None:
+                    copied = _frozen(event) if type(event) in OF_TASKS else event
+                _guarded(hook, own, copied)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:  # a CancelledError of its own making is a fault like any other
@@ -126,8 +140,8 @@ class Dispatcher:
                 lane.flush(until, self._run)
             lane.release(self._run)
 
-    def _hook(self, kind: type, name: str, hook: Any) -> None:
-        self._hooks.setdefault(kind, []).append((name, hook))
+    def _hook(self, kind: type, name: str, hook: Any, own: int | None = None) -> None:
+        self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
 
     def _connect(self, config: Config) -> None:
         nested = _inside()
@@ -146,12 +160,13 @@ class Dispatcher:
             return
         _refresh()
         hook: Callable[[Any], None] = functools.partial(call, provider)
+        own = None
         if name in NETWORK:
             hook = self._sent(provider, hook)
         elif not getattr(provider, "masks", False):
-            hook = _guarded(provider, hook)
+            own = id(provider)
         for kind in kinds:
-            self._hook(kind, _name(provider), hook)
+            self._hook(kind, _name(provider), hook, own)
 
     def _sent(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
         lane = self._lanes.get(id(provider))
@@ -179,6 +194,7 @@ ENDS: Kinds = (TaskCompleted, TaskFailed, TaskPaused)
 INFORMED: Kinds = (TaskStarted, TaskCompleted, TaskRestored, TaskPaused)
 NOTIFIED: Kinds = (TaskStarted, TaskRetried, *ENDS)
 ALL: Kinds = (WorkflowStarted, TaskStarted, TaskRetried, *ENDS, TaskRestored, WorkflowFinished)
+OF_TASKS = frozenset(ALL) - {WorkflowStarted, WorkflowFinished}  # their first field is the task
 NETWORK = ("notify", "server")
 
 
@@ -265,8 +281,9 @@ def _frozen(event: Any) -> Any:
     """Return a copy of *event* that stays as it is and tells no secret."""
     from dotflow.core.redact import masked
 
-    if hasattr(event, "task"):
-        return event._replace(task=masked(event.task))
+    if type(event) in OF_TASKS:
+        task, *rest = event
+        return type(event)(masked(task), *rest)
     tasks = [masked(task) for task in event.tasks]
     workflow = getattr(event, "workflow", None)
     if workflow is None:
@@ -277,19 +294,14 @@ def _frozen(event: Any) -> Any:
     return event._replace(tasks=tasks, workflow=frozen)
 
 
-def _guarded(provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return *hook* with masked copies, and so that a workflow that the provider starts does not tell it again."""
-    own = id(provider)
-
-    def tell(event: Any) -> None:
-        before = _inside()
-        here.observers = before | {own}
-        try:
-            hook(_frozen(event))
-        finally:
-            here.observers = before
-
-    return tell
+def _guarded(hook: Callable[[Any], None], own: int, event: Any) -> None:
+    """Tell the observer *own*, so that a workflow that it starts does not tell it again."""
+    before = _inside()
+    here.observers = before | {own}
+    try:
+        hook(event)
+    finally:
+        here.observers = before
 
 
 def _inside() -> frozenset[int]:

@@ -75,6 +75,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        keep_results: bool = True,
     ) -> Manager:
         """Run the workflow: a new run at each call, unless *resume* continues the last one.
 
@@ -90,6 +91,8 @@ class DotFlow:
             fingerprint: What identifies the input, instead of a hash of the initial contexts.
             wait: Seconds to wait for another process that runs this workflow id.
             listeners: Called with each event, see ``dotflow.core.events``.
+            keep_results: Whether results stay in memory. With ``False`` each is let go when every task that needs it
+                has ended; whoever asks for it later gets it from the storage, which must not be one in memory.
 
         Returns:
             The handle of the run; in mode ``background`` at once, else when the run has ended. A failed step does
@@ -112,6 +115,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            keep_results=keep_results,
         )
         return self._start(options)
 
@@ -127,6 +131,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        keep_results: bool = True,
     ) -> Manager:
         """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
 
@@ -144,6 +149,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            keep_results=keep_results,
         )
         manager = self._manager(options)
         untouched = self._touch()

@@ -109,10 +109,7 @@ def mask_error(error: TaskError) -> TaskError:
 
 def masked(task: Task) -> Masked:
     """Return a copy of *task* as it is now, whose texts are masked when they are read."""
-    new = Masked.__new__(Masked)
-    for name in Task.__slots__:
-        setattr(new, name, getattr(task, name))
-    new._errors = list(task._errors) if task._errors else None
+    new = task.copy_into(Masked.__new__(Masked))
     new._clean = {}
     return new
 

@@ -41,6 +41,8 @@ class Run:
         run_id: Makes idempotency keys of this run different from those of any other.
         chance: Gives a number from 0 to 1, for the jitter of pauses.
         scheduled_for: The tick that started the run.
+        let_go: Gives what stands in for the saved result of a task once nobody in the run needs it any more;
+            ``None`` keeps every result.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Run:
         run_id: str = "",
         chance: Callable[[], float] = lambda: 0.5,
         scheduled_for: datetime | None = None,
+        let_go: Callable[[Task], Any] | None = None,
     ) -> None:
         self.tasks = list(tasks)
         self.workflow_id = workflow_id
@@ -74,6 +77,9 @@ class Run:
         self._flying: set[int] = set()
         self._handed: dict[int, Any] = {}
         self._halted = False
+        self._let_go = let_go
+        self._wanted = [len(children) for children in plan.children] if let_go else []
+        self._told: int | None = None
         self.by_step = False
         if scheduled_for is not None:
             for task in self.tasks:
@@ -150,6 +156,8 @@ class Run:
             self._handed[index] = handed
         task.status = COMPLETED
         self._release(index)
+        if self._let_go is not None:
+            self._done_with(index)
         return task
 
     def fail(self, outcome: Outcome, now: float, *, final: bool = False) -> Task:
@@ -169,6 +177,8 @@ class Run:
             return task
         self._land(index, now)
         task.status = FAILED
+        if self._let_go is not None:
+            self._done_with(index)
         if self._keep_going:
             self._release(index)
         else:
@@ -188,6 +198,8 @@ class Run:
         task.restored = True
         task.status = COMPLETED
         self._release(index)
+        if self._let_go is not None:
+            self._done_with(index)
         return task
 
     def stop(self, request: Stop) -> None:
@@ -203,6 +215,7 @@ class Run:
 
     def finish(self) -> WorkflowStatus:
         """Return what the whole run counts as: completed only if every task is."""
+        self._forget(self._told)
         if all(task.status is COMPLETED for task in self.tasks):
             self.status = WorkflowStatus.COMPLETED
         else:
@@ -266,6 +279,23 @@ class Run:
     def _stamped(self, context: Context) -> Context:
         context.scheduled_for = self._scheduled_for
         return context
+
+    def _done_with(self, index: int) -> None:
+        """A task ended: let go of the results that only it still needed, and of that of the task told before it."""
+        self._forget(self._told)
+        self._told = None if self._wanted[index] else index  # observers are told of it now; after that nobody is
+        parents = self._plan[0][index]
+        if len(parents) > 1:
+            self.tasks[index]._previous = tuple([self.tasks[parent] for parent in parents])
+        for parent in parents:
+            self._wanted[parent] -= 1
+            if not self._wanted[parent]:
+                self._forget(parent)
+
+    def _forget(self, index: int | None) -> None:
+        if index is not None and self._let_go is not None and self.tasks[index].status is COMPLETED:
+            self._handed.pop(index, None)
+            self.tasks[index]._current = self._let_go(self.tasks[index])
 
     def _land(self, index: int, now: float) -> Task:
         task = self.tasks[index]

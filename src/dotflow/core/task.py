@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, Later, make_context
@@ -22,9 +22,11 @@ from dotflow.core.module import load
 from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
+
+T = TypeVar("T", bound="Task")
 
 
 def basic_callback(*args: Any, **kwargs: Any) -> None:
@@ -97,7 +99,7 @@ class Task:
         self.group_name = group_name
         self.depends_on = depends_on
         self._created = time.time()
-        self._previous: Context | Task | None = None
+        self._previous: Context | Task | tuple[Task, ...] | None = None
         self._current: Any = MISSING
         self.status = TypeStatus.NOT_STARTED
         self._errors: list[TaskError] | None = None
@@ -131,10 +133,18 @@ class Task:
 
     def snapshot(self) -> Task:
         """Return a copy that stays as the task is now."""
-        new = Task.__new__(Task)
-        for name in Task.__slots__:
-            setattr(new, name, getattr(self, name))
+        return self.copy_into(Task.__new__(Task))
+
+    def copy_into(self, new: T) -> T:
+        """Give *new* everything that this task is now. Written out: observers get a copy at each event."""
+        new._created, new._started, new._finished, new._from = self._created, self._started, self._finished, self._from
+        new._initial, new._previous, new._current = self._initial, self._previous, self._current
         new._errors = list(self._errors) if self._errors else None
+        new.callback, new.config, new.step = self.callback, self.config, self.step
+        new.task_id, new.workflow_id, new.group_name = self.task_id, self.workflow_id, self.group_name
+        new.depends_on, new.idempotency_key = self.depends_on, self.idempotency_key
+        new.status, new.restored, new.retry_count = self.status, self.restored, self.retry_count
+        new.duration, new.scheduled_for = self.duration, self.scheduled_for
         return new
 
     @property
@@ -151,6 +161,9 @@ class Task:
         if not isinstance(found, Context):
             if found is None:
                 found = make_context(None, "", self.workflow_id, self._created)
+            elif isinstance(found, tuple):
+                value = {task.task_id: task.value for task in found} or None
+                found = make_context(value, "", self.workflow_id, self._started, self.scheduled_for)
             else:
                 made = found._finished or self._started
                 found = make_context(found.value, found.task_id, self.workflow_id, made, self.scheduled_for)
@@ -166,7 +179,7 @@ class Task:
             if isinstance(value, Deferred):
                 value = value.get()
             found = make_context(value, self.task_id, self.workflow_id, self._finished or self._created)
-            if self._current is not MISSING:
+            if self._current is not MISSING and type(self._current) is not LetGo:
                 self._current = found
         return found
 
@@ -176,7 +189,7 @@ class Task:
         found = self._current
         if found is MISSING:
             return None
-        if type(found) is Deferred or type(found) is Later or isinstance(found, Context):
+        if isinstance(found, (Context, Deferred, Later)):
             return self.current_context.storage
         return found
 
@@ -230,14 +243,20 @@ class Task:
 class Deferred:
     """A saved value that is decoded when somebody asks for it."""
 
-    __slots__ = ("_decode", "_found", "_key")
+    __slots__ = ("_decode", "_key", "_read")
 
-    def __init__(self, decode: Callable[..., Any], found: Mapping[str, Context], key: str) -> None:
-        self._decode, self._found, self._key = decode, found, key
+    def __init__(self, decode: Callable[..., Any], read: Callable[[str], Any], key: str) -> None:
+        self._decode, self._read, self._key = decode, read, key
 
     def get(self) -> Any:
         """Decode and return the value."""
-        return self._decode(self._found[self._key].storage, bind=self._key)
+        return self._decode(self._read(self._key), bind=self._key)
+
+
+class LetGo(Deferred):
+    """A saved value that is not kept: it is read from the storage each time that somebody asks for it."""
+
+    __slots__ = ()
 
 
 def as_step(step: Any) -> Action[..., Any]:

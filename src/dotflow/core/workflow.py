@@ -17,6 +17,7 @@ from dotflow.core.exception import (
     InputChangedError,
     InvalidOnInputChange,
     NotCallableObject,
+    UnsupportedOption,
     WorkflowFailed,
 )
 from dotflow.core.inbox import ThreadInbox
@@ -53,6 +54,7 @@ class Options(NamedTuple):
     wait: float = 0
     listeners: Sequence[Callable[[Event], None]] = ()
     scheduled_for: datetime | None = None
+    keep_results: bool = True
     anew: bool = False
     """Whether a resumed run that turns out to be complete is run again from the start."""
 
@@ -64,7 +66,7 @@ class Options(NamedTuple):
                 raise NotCallableObject(
                     f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
                 )
-        for name in ("keep_going", "resume"):
+        for name in ("keep_going", "resume", "keep_results"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
         if self.on_input_change not in VALID_POLICIES:
@@ -183,6 +185,11 @@ class Manager:
         for step in self._steps_used:
             self._config.codec.learn(step)
         self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
+        if not options.keep_results and not self._store.blocks:
+            raise UnsupportedOption(
+                f"start(keep_results=False): {type(self._config.storage).__name__} keeps results in the memory of this "
+                "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
+            )
         callbacks = any(task.callback is not basic_callback for task in tasks)
         self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
@@ -202,6 +209,7 @@ class Manager:
             run_id=run_id,
             chance=_chance,
             scheduled_for=options.scheduled_for,
+            let_go=None if options.keep_results else self._store.let_go,
         )
         self._found = found
 
@@ -361,6 +369,7 @@ class Manager:
             task = run.restore(index, value)
             if tell.hears(TaskRestored):
                 tell(TaskRestored(task))
+        self._found = {}
 
     def _break_off(self) -> None:
         """Stop what runs after an exception that is nobody's outcome: an interruption, or a fault of ours."""
