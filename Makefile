@@ -2,8 +2,9 @@
 # make test    run every check and the test suite
 # make check   run the checks only: ruff, ruff format, mypy
 # make venv    create or refresh .venv
+# make bench   measure dotflow beside its peers: PEERS=all, WORKLOADS=W2,W3, REPEAT=3 (benchmarks/README.md)
 # make lock    pin the development dependencies again (needs uv)
-# make clean   remove .venv, caches and build output
+# make clean   remove .venv, the peers' environments, caches and build output
 #
 # Any Python from 3.11 on will do; choose one with `make test PYTHON=python3.12`.
 
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.installed
 PINNED := $(VENV)/.pinned
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check venv lock clean
+.PHONY: demo test check bench venv lock clean
 
 test: check
 	$(BIN)/python -m pytest -m "not alone" -n 4 --cov --cov-report= --cov-fail-under=0
@@ -27,6 +28,10 @@ check: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/python examples/flights/demo.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(addprefix --peers ,$(PEERS)) $(addprefix --workloads ,$(WORKLOADS)) \
+		$(addprefix --repeat ,$(REPEAT))
 
 venv: $(STAMP)
 
@@ -60,6 +65,6 @@ lock:
 		requirements-dev.in --output-file requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) benchmarks/.environments build dist .coverage .coverage.* htmlcov \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -64,7 +64,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("start", "--stpe", "flows:first"), "--step"),
     (("start", "-s", "flows:first", "-m", "paralel"), "did you mean 'parallel'?"),
     (("start", "-s", "flows:first", "-o", "sqlit"), "did you mean 'sqlite'?"),
-    (("start", "-s", "flows:first", "-o", "rediz://host"), "there is no storage 'rediz://host'"),
+    (("start", "-s", "flows:first", "-o", "rediz://host"), "there is no storage 'rediz'; did you mean 'redis'?"),
     (("start", "-s", "flows:first", "-o", "sqlite://x"), "write sqlite:///x"),
     (("start", "-s", "flows:first", "-p", "there"), "add --storage file"),
     (("start", "-s", "flows:first", "--workflow-id", " "), "--workflow-id needs a text that is not empty"),

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from click.shell_completion import CompletionItem
 
     from dotflow.abc.storage import Storage
 
@@ -54,6 +57,19 @@ def make_storage(value: str, path: str | None) -> Storage:
     return storage_from(row.url if row.url == "memory:" else row.url + quote(chosen))
 
 
+class Commands(click.Group):
+    """A group that offers the nearest command for one that does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* names."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            known = self.list_commands(ctx)
+            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], known)} (known: {', '.join(known)})")
+        return super().resolve_command(ctx, args)
+
+
 class Known(click.ParamType[str]):
     """One of a few names.
 
@@ -69,16 +85,42 @@ class Known(click.ParamType[str]):
         """Return *value* if it is known."""
         text = str(value)
         if not self.accepts(text):
-            self.fail(unknown(self.name, text, self._known), param, ctx)
+            self.fail(self.refusal(text), param, ctx)
         return text
 
     def accepts(self, text: str) -> bool:
         """Whether *text* is one of the names."""
         return text in self._known
 
+    def refusal(self, text: str) -> str:
+        """Say that *text* is not known, and what is."""
+        return unknown(self.name, text, self._known)
+
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return the names, for ``--help``."""
         return f"[{'|'.join(self._known)}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the names that begin like *incomplete*."""
+        return _items(name for name in self._known if name.startswith(incomplete))
+
+
+class Reference(click.ParamType[str]):
+    """A text such as ``package.module:name``."""
+
+    name = "reference"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return modules of the working folder, and names in them."""
+        from dotflow.cli.completion import references
+
+        return _items(references(incomplete))
+
+
+def _items(found: Iterable[str]) -> list[CompletionItem[Any]]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(each) for each in found]
 
 
 class StorageName(Known):
@@ -95,16 +137,16 @@ class StorageName(Known):
 
         return text.partition("://")[0] in known_schemes()
 
+    def refusal(self, text: str) -> str:
+        """Say that *text* is not known, and what is; of a URL the scheme decides."""
+        if "://" not in text:
+            return super().refusal(text)
+        from dotflow.providers.by_url import known_schemes
+
+        return unknown(self.name, text.partition("://")[0], known_schemes())
+
 
 def unknown(what: str, value: str, known: Iterable[str]) -> str:
     """Say that *value* is not known, what is, and which of it was probably meant."""
     names = list(known)
     return f"there is no {what} {value!r}{nearest(value, names)} (known: {', '.join(names)})"
-
-
-def nearest(value: str, known: Iterable[str]) -> str:
-    """Return a question that offers the name most like *value*; nothing if none is."""
-    import difflib
-
-    close = difflib.get_close_matches(value.lower(), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

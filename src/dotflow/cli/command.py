@@ -5,14 +5,16 @@ Exit codes: 0 completed, 1 failed, 2 wrong usage, 130 interrupted, 143 terminate
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from dotflow import __description__, __version__
-from dotflow.cli.choice import MODES, STORAGES, Known, StorageName, nearest
+from dotflow.cli.choice import MODES, STORAGES, Commands, Known, Reference, StorageName
 from dotflow.cli.notify import SERVICES
+from dotflow.cli.tools import add_tools
 from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from dotflow.cli.target import Wish
 
 COMPLETED, FAILED, USAGE = 0, 1, 2
+CLICKS_LEAST = 52
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -39,8 +42,13 @@ def run() -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run the command line *arguments*; return the exit code."""
+    if "_DOTFLOW_COMPLETE" in os.environ:
+        from dotflow.cli.completion import prepare
+
+        prepare()
     try:
-        return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False) or COMPLETED)
+        given: dict[str, Any] = {"terminal_width": narrow()}
+        return int(commands.main(arguments, prog_name="dotflow", standalone_mode=False, **given) or COMPLETED)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -54,24 +62,19 @@ def main(arguments: list[str]) -> int:
         return USAGE if isinstance(error, (ConfigurationError, ImportModuleError)) else FAILED
 
 
+def narrow() -> int | None:
+    """Return the width for help in a window that is narrower than click takes one to be at least."""
+    import shutil
+
+    columns = shutil.get_terminal_size().columns
+    return columns - 1 if 20 < columns < CLICKS_LEAST else None
+
+
 def complain(text: str) -> None:
     """Write *text* to standard error, without control characters."""
     from dotflow.cli.view import escape, write
 
     write(sys.stderr, escape(text))
-
-
-class Commands(click.Group):
-    """A group that offers the nearest command for one that does not exist."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* names."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            known = self.list_commands(ctx)
-            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], known)} (known: {', '.join(known)})")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True, help=__description__)
@@ -85,9 +88,17 @@ def commands(ctx: click.Context) -> None:
 
 PATHS = "; ".join(f"{name}: {row.place}" for name, row in STORAGES.items() if row.place != "not used")
 TARGET: tuple[Callable[..., Any], ...] = (
-    click.option("-s", "--step", metavar="PATH", help="The step to run, as package.module:name."),
-    click.option("-w", "--workflow", metavar="PATH", help="A function that returns a DotFlow, written like that."),
-    click.option("-c", "--callback", metavar="PATH", help="Called with the task when the step has ended."),
+    click.option("-s", "--step", type=Reference(), metavar="PATH", help="The step to run, as package.module:name."),
+    click.option(
+        "-w",
+        "--workflow",
+        type=Reference(),
+        metavar="PATH",
+        help="A function that returns a DotFlow, written like that.",
+    ),
+    click.option(
+        "-c", "--callback", type=Reference(), metavar="PATH", help="Called with the task when the step has ended."
+    ),
     click.option("-i", "--initial-context", metavar="TEXT", help="What the step gets as initial_context: this text."),
     click.option("-o", "--storage", type=StorageName(), help="Where results are kept; in memory by default."),
     click.option("-p", "--path", metavar="PATH", help=f"Where the storage is ({PATHS})."),
@@ -165,3 +176,4 @@ def _schedule() -> click.Group:
 
 
 commands.add_command(_schedule())
+add_tools(commands, guarded)

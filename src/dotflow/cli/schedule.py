@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dotflow.cli.choice import Known, StorageName
+from dotflow.cli.choice import Commands, Known, StorageName
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types.overlap import TypeCatchUp, TypeOverlap
 
@@ -83,7 +83,7 @@ def make_group(target_options: Callable[..., Any], guarded: Callable[..., int]) 
         wish, rest = _split(given)
         return guarded(_start, wish, **rest)
 
-    @click.group(invoke_without_command=True, short_help="Run a step or a workflow again and again.")
+    @click.group(cls=Commands, invoke_without_command=True, short_help="Run a step or a workflow again and again.")
     @target_options
     @options(RULE, POLICY)
     @resume
@@ -191,6 +191,14 @@ def make_scheduler(
     return None if every is None else SchedulerInterval(every, **policy)
 
 
+def _say(line: str) -> None:
+    import sys
+
+    from dotflow.cli.view import write
+
+    write(sys.stdout, line)
+
+
 def _when(given: dict[str, Any]) -> dict[str, Any]:
     names = ("cron", "every", "at", "tz", "overlap", "catch_up", "window", "pause_after", "max_runs", "until", "name",
              "lease")  # fmt: skip
@@ -222,7 +230,7 @@ def _next(wish: Wish, count: int, after: str | None, **given: Any) -> int:
             break
         tick = found
         local = rule.local(tick)
-        click.echo(f"{local:{FORMAT}} {local:%z} {local.tzname() or ''}  {tick:{FORMAT}} UTC")
+        _say(f"{local:{FORMAT}} {local:%z} {local.tzname() or ''}  {tick:{FORMAT}} UTC")
     return 0
 
 
@@ -235,12 +243,12 @@ def _list(wish: Wish) -> int:
     start, end = "schedule:", f"-{STATE}"
     names = [key[len(start) : -len(end)] for key in storage.list_keys(prefix=start) if key.endswith(end)]
     if not names:
-        click.echo("there are no schedules")
+        _say("there are no schedules")
     for name in names:
         state = _desk(storage, name).look()
-        click.echo(f"{name}: {'paused, ' + state.paused if state.paused else 'active'}")
+        _say(f"{name}: {'paused, ' + state.paused if state.paused else 'active'}")
         for what, value in _rows(state):
-            click.echo(f"  {what:10}{value}")
+            _say(f"  {what:10}{value}")
     return 0
 
 
@@ -277,7 +285,7 @@ def _change(wish: Wish, name: str | None, **fields: Any) -> int:
         storage = _place(wish)
     desk = _desk(storage, name)
     desk.update(lambda state: replace(state, **fields))
-    click.echo(f"{name}: {'paused' if fields['paused'] else 'active'}")
+    _say(f"{name}: {'paused' if fields['paused'] else 'active'}")
     return 0
 
 
@@ -320,7 +328,7 @@ def _once(wish: Wish, ticks: Callable[[Any], list[datetime]], again: bool, **giv
     rule, _ = chosen._rule_from(datetime.now(UTC))
     due = ticks(rule)
     if not due:
-        click.echo("no tick is due in that time")
+        _say("no tick is due in that time")
         return 0
     target.workflow.config.scheduler = chosen
     listen()
@@ -330,7 +338,7 @@ def _once(wish: Wish, ticks: Callable[[Any], list[datetime]], again: bool, **giv
     finally:
         view.close()
     if len(due) > 1:
-        click.echo(f"{len(due)} ticks: {happened.completed} completed, {happened.failed} failed, "
+        _say(f"{len(due)} ticks: {happened.completed} completed, {happened.failed} failed, "
                    f"{len(due) - happened.runs} left alone")  # fmt: skip
     return 0 if happened.completed == happened.runs else 1
 

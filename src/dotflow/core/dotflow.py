@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.core.config import Config
 from dotflow.core.exception import ConfigurationError, NotCallableObject, StorageError, WorkflowBusy
@@ -14,6 +14,7 @@ from dotflow.core.workflow import Manager, Options, failed_before_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
     from uuid import UUID
 
     from dotflow.core.agenda import Tick
@@ -75,6 +76,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
         """Run the workflow: a new run at each call, unless *resume* continues the last one.
@@ -91,6 +93,8 @@ class DotFlow:
             fingerprint: What identifies the input, instead of a hash of the initial contexts.
             wait: Seconds to wait for another process that runs this workflow id.
             listeners: Called with each event, see ``dotflow.core.events``.
+            progress: Show the run while it is on: a tree of its tasks on a terminal, a table in a notebook, else a
+                line for each change on standard output.
             keep_results: Whether results stay in memory. With ``False`` each is let go when every task that needs it
                 has ended; whoever asks for it later gets it from the storage, which must not be one in memory.
 
@@ -115,6 +119,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress=progress,
             keep_results=keep_results,
         )
         return self._start(options)
@@ -131,6 +136,7 @@ class DotFlow:
         fingerprint: str | None = None,
         wait: float = 0,
         listeners: Sequence[Callable[[Event], None]] = (),
+        progress: bool = False,
         keep_results: bool = True,
     ) -> Manager:
         """Run the workflow on the running event loop, which it does not block; otherwise as ``start``.
@@ -149,6 +155,7 @@ class DotFlow:
             fingerprint,
             wait,
             listeners,
+            progress=progress,
             keep_results=keep_results,
         )
         manager = self._manager(options)
@@ -269,6 +276,40 @@ class DotFlow:
     def result(self) -> dict[str, Any]:
         """Return the workflow and its tasks as a dictionary of plain values."""
         return self.task.result()
+
+    @overload
+    def graph(self, format: Literal["png"], *, mode: str = ...) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ..., *, mode: str = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str, *, mode: str = ...) -> str | bytes: ...
+
+    def graph(self, format: str = "text", *, mode: str = TypeExecution.SEQUENTIAL) -> str | bytes:
+        """Return a drawing of the workflow; with the status of each task once it has been started.
+
+        Args:
+            format: ``text``, ``mermaid``, ``svg``, or ``png``, which needs the ``png`` extra.
+            mode: The mode it is started in: without ``depends_on`` that decides who waits for whom.
+
+        Returns:
+            A text; bytes for ``png``.
+
+        Raises:
+            ConfigurationError: there is no such format or mode, or the dependencies form no graph.
+            ModuleNotFound: the library that ``png`` needs is not installed.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.task.queue, mode), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.task.queue, self.workflow_id, "")
 
     def __repr__(self) -> str:
         return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"

@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import ImportModuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ALIKE = 0.6  # of 1, how much of two names must agree for one to be offered in place of the other
 
 
 def load(path: str) -> Any:
@@ -25,8 +30,8 @@ def load(path: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            close = _closest(part, dir(found))
-            raise ImportModuleError(path, f"{module_name!r} has no attribute {part!r}{close}") from None
+            hint = nearest(part, dir(found))
+            raise ImportModuleError(path, f"{module_name!r} has no attribute {part!r}{hint}") from None
     return found
 
 
@@ -39,13 +44,25 @@ def _import(path: str, name: str) -> Any:
         if parent and not hasattr(importlib.import_module(parent), "__path__"):
             raise ImportModuleError(path, f"{parent!r} is a module, not a package: write '{parent}:{part}...'")
         if whole not in sys.modules and importlib.util.find_spec(whole) is None:
-            raise ImportModuleError(path, f"there is no module {whole!r}")
+            raise ImportModuleError(path, f"there is no module {whole!r}{nearest(part, _modules(parent))}")
         parent = whole
     return importlib.import_module(name)
 
 
-def _closest(name: str, known: list[str]) -> str:
+def _modules(package: str) -> list[str]:
+    """Return the names of the modules in a package, or of those at the top; what cannot be read is left out."""
+    import pkgutil
+
+    return [found.name for found in pkgutil.iter_modules(sys.modules[package].__path__ if package else None)]
+
+
+def nearest(name: str, known: Iterable[str], most: int = 1) -> str:
+    """Return a question that offers what is most like *name*, at most *most* of it; nothing if nothing is like it.
+
+    Capitals do not count.
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    table = {each.lower(): each for each in known}
+    close = [table[each] for each in difflib.get_close_matches(name.lower(), table, most, ALIKE)]
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from dotflow.core.exception import ExecutionModeNotExist, GraphError
+from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
@@ -143,20 +144,12 @@ def _graph(tasks: Sequence[Task], names: Mapping[str, int]) -> Edges:
             needs = tuple([names[name] for name in task.depends_on or ()])
         except KeyError as error:
             [name] = error.args
-            raise GraphError(
-                f"task {task.task_id!r} depends on {name!r}, which is no task{_closest(name, names)}"
-            ) from None
+            hint = nearest(name, names) or f"; there are {', '.join(map(repr, names))}"
+            raise GraphError(f"task {task.task_id!r} depends on {name!r}, which is no task{hint}") from None
         parents.append(needs)
     if any(needs and max(needs) >= position for position, needs in enumerate(parents)):
         _refuse_cycle(tasks, parents)  # edges that all point back cannot form one
     return parents
-
-
-def _closest(name: str, names: Mapping[str, int]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(map(repr, names))}"
 
 
 def _refuse_cycle(tasks: Sequence[Task], parents: Edges) -> None:

@@ -236,6 +236,11 @@ class Task:
 
         return limited(task_result(self), max)
 
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import task_table
+
+        return task_table(self)
+
     def __repr__(self) -> str:
         return f"Task(task_id={self.task_id!r}, status={str(self.status)!r})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.dispatch import Dispatcher
@@ -31,6 +31,7 @@ from dotflow.core.types import VALID_POLICIES, TypeExecution, TypeInputChange, W
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from dotflow.core.config import Config
     from dotflow.core.dispatch import ObserverFault
@@ -53,6 +54,7 @@ class Options(NamedTuple):
     fingerprint: str | None = None
     wait: float = 0
     listeners: Sequence[Callable[[Event], None]] = ()
+    progress: bool = False
     scheduled_for: datetime | None = None
     keep_results: bool = True
     anew: bool = False
@@ -66,7 +68,7 @@ class Options(NamedTuple):
                 raise NotCallableObject(
                     f"start({name}=...)", given=getattr(self, name), hint="it is called with tasks="
                 )
-        for name in ("keep_going", "resume", "keep_results"):
+        for name in ("keep_going", "resume", "progress", "keep_results"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"start({name}=...) needs True or False, got {getattr(self, name)!r}")
         if self.on_input_change not in VALID_POLICIES:
@@ -169,6 +171,29 @@ class Manager:
             + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
         ) from last.error
 
+    @overload
+    def graph(self, format: Literal["png"]) -> bytes: ...
+
+    @overload
+    def graph(self, format: Literal["text", "mermaid", "svg"] = ...) -> str: ...
+
+    @overload
+    def graph(self, format: str) -> str | bytes: ...
+
+    def graph(self, format: str = "text") -> str | bytes:
+        """Return the graph of the run with the status of each task; see ``DotFlow.graph``.
+
+        .. versionadded:: 2.0
+        """
+        from dotflow.views.graph import drawn, graph_of
+
+        return drawn(graph_of(self.tasks, self.mode, stated=True), format)
+
+    def _repr_html_(self) -> str:
+        from dotflow.views.html import run_table
+
+        return run_table(self.tasks, self.workflow_id, str(self._status))
+
     # -- putting it together ------------------------------------------------------------------------------
 
     def prepare(self, *, untouched: bool, on_loop: bool = False) -> None:
@@ -191,7 +216,8 @@ class Manager:
                 "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
             )
         callbacks = any(task.callback is not basic_callback for task in tasks)
-        self._tell = Dispatcher(self._config, options.listeners, options.on_success, options.on_failure, callbacks)
+        listeners = (*options.listeners, _progress()) if options.progress else options.listeners
+        self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
         try:
             found, run_id = self._history(untouched)
@@ -443,6 +469,12 @@ def _has_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _progress() -> Callable[[Event], None]:
+    from dotflow.views.progress import make_progress
+
+    return make_progress()
 
 
 def _chance() -> float:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
 
 from dotflow.core.exception import ConfigurationError
+from dotflow.core.module import nearest
 
 HALF_A_DAY = timedelta(hours=12)
 
@@ -37,11 +38,8 @@ def _named(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # OSError: the name of a folder
-        import difflib
-
         everything = available_timezones()
-        near = difflib.get_close_matches(name, everything, 3, 0.6)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ", for instance 'Europe/Berlin'"
+        hint = nearest(name, everything, 3) or ", for instance 'Europe/Berlin'"
         if not everything:
             hint = ": this machine has no time zones; install the package tzdata"
         raise ConfigurationError(f"tz={name!r} is not a time zone that this machine knows{hint}") from None

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dotflow.abc.storage import Storage
 from dotflow.core.exception import ConfigurationError, NotCallableObject
+from dotflow.core.module import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +64,12 @@ def configured_url(folder: str = ".") -> str | None:
 
     with open(path, "rb") as file:
         try:
-            found = tomllib.load(file).get("tool", {}).get("dotflow", {}).get("storage")
+            table = tomllib.load(file).get("tool", {}).get("dotflow", {})
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"[tool.dotflow] in {path} needs to be a table, got {table!r}")
+    found = table.get("storage")
     if found is not None and not isinstance(found, str):
         raise ConfigurationError(f"[tool.dotflow] storage in {path} needs a text, got {found!r}")
     return found
@@ -104,12 +108,8 @@ def _from_entry_point(url: str, scheme: str) -> Storage:
         if not isinstance(found, Storage):
             raise NotCallableObject(f"the entry point {point.value!r} of {GROUP}", expected="to return a Storage")
         return found
-    import difflib
-
     known = known_schemes()
-    close = difflib.get_close_matches(scheme, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigurationError(f"there is no storage {scheme!r}{hint} (known: {', '.join(known)})")
+    raise ConfigurationError(f"there is no storage {scheme!r}{nearest(scheme, known)} (known: {', '.join(known)})")
 
 
 def _nothing(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""The picture of a run on a terminal. The only module that needs rich."""
+"""The picture of a run on a terminal: a tree of its tasks. The only module that needs rich."""
 
 from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,9 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dotflow.cli.view import Screen, raw_write, seconds, silence
+from dotflow.core.events import WorkflowStarted
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus
+from dotflow.views.graph import graph_of
+from dotflow.views.progress import Screen, raw_write, silence
+from dotflow.views.state import LOOKS, attempt_of, seconds, word_for
+from dotflow.views.text import ASCII, LINES, branches
 
 if TYPE_CHECKING:
     from dotflow.core.events import Event
@@ -31,15 +36,8 @@ ORDER = (
     TypeStatus.COMPLETED,
 )
 RANK = {status: rank for rank, status in enumerate(ORDER)}
-STYLES: dict[TypeStatus, tuple[str, str, str]] = {
-    TypeStatus.NOT_STARTED: ("○", ".", "dim"),
-    TypeStatus.IN_PROGRESS: ("●", "*", "cyan"),
-    TypeStatus.RETRY: ("↻", "~", "yellow"),
-    TypeStatus.COMPLETED: ("✔", "+", "green"),
-    TypeStatus.PAUSED: ("‖", "=", "yellow"),
-    TypeStatus.FAILED: ("✘", "x", "red"),
-}
 NARROW = 50  # columns below which the symbol alone tells the status
+PATIENCE = 2.0  # seconds that the last picture may take
 SHARE = 0.05  # of the time, at most, goes into drawing
 LINES_BESIDE = 3  # of the window: summary, notice, and the line of the prompt
 
@@ -53,12 +51,15 @@ class Picture:
         self._live: Live | None = None
         self._drawn: RenderableType = ""
         self._next = 0.0
+        self._tree: tuple[list[Task], dict[str, str]] = ([], {})
         self._plain = not (self._console.encoding or "").lower().startswith("utf")
         if self._plain and isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
 
     def __call__(self, event: Event) -> None:
         """Show *event*, at the next drawing."""
+        if isinstance(event, WorkflowStarted):
+            self._tree = ([], {})
         self._screen(event)
 
     def say(self, line: str) -> None:
@@ -70,8 +71,12 @@ class Picture:
     def close(self) -> None:
         """Stop drawing; the last picture stays."""
         live, self._live = self._live, None
-        if live is None:
-            return
+        if live is not None:
+            stopping = threading.Thread(target=self._stop, args=(live,), name="dotflow-view", daemon=True)
+            stopping.start()
+            stopping.join(PATIENCE)  # a terminal that takes nothing does not hold up the program
+
+    def _stop(self, live: Live) -> None:
         try:
             live.stop()
         except OSError:  # the terminal is gone
@@ -87,7 +92,7 @@ class Picture:
 
     def _draw(self) -> RenderableType:
         tasks = self._screen.tasks
-        shown = self._chosen(tasks)
+        shown, before = self._chosen(tasks)
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -99,33 +104,45 @@ class Picture:
             table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True, justify="right", min_width=8)
         for task in shown:
-            self._add(table, task, wide, retried)
+            self._add(table, task, before.get(task.task_id, ""), wide, retried)
         parts: list[RenderableType] = [table, self._summary(tasks, len(tasks) - len(shown))]
         if self._screen.notice:
             parts.append(Text(self._screen.notice, style="yellow", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
-    def _add(self, table: Table, task: Task, wide: bool, retried: bool) -> None:
-        symbol, letter, style = STYLES[task.status]
+    def _add(self, table: Table, task: Task, before: str, wide: bool, retried: bool) -> None:
+        symbol, letter, style, *_ = LOOKS[task.status]
         cells = [
             Text(letter if self._plain else symbol, style=style),
-            Text(one_line(task.task_id), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
+            Text(before + one_line(task.task_id), style="dim" if task.status is TypeStatus.NOT_STARTED else ""),
         ]
         if wide:
-            cells.append(Text("Restored" if task.restored else str(task.status), style=style))
+            cells.append(Text(word_for(task), style=style))
         if retried:
             cells.append(Text(attempt_of(task), style="dim"))
         cells.append(Text(self._screen.duration_of(task), style="dim"))
         table.add_row(*cells)
 
-    def _chosen(self, tasks: list[Task]) -> list[Task]:
-        """Return those tasks that the window has room for: what runs first."""
+    def _chosen(self, tasks: list[Task]) -> tuple[list[Task], dict[str, str]]:
+        """Return the tasks to show, and what of a tree stands before each name.
+
+        All of them as a tree where the window has room for that, else those that run, and then the others.
+        """
         room = max(1, self._console.height - LINES_BESIDE)
-        over = self._screen.took is not None
-        if over and len(tasks) <= room:
-            return tasks
+        if len(tasks) <= room:
+            return self._as_tree(tasks)
         ranked = sorted(tasks, key=lambda task: (RANK[task.status], -task._finished))
-        return ranked[:room]
+        return ranked[:room], {}
+
+    def _as_tree(self, tasks: list[Task]) -> tuple[list[Task], dict[str, str]]:
+        known, before = self._tree
+        if not known and tasks:
+            rows = branches(graph_of(tasks, self._screen.mode), ASCII if self._plain else LINES)
+            chain = all(prefix == rows[1][0] for prefix, _ in rows[1:])
+            known = [tasks[position] for _, position in rows]
+            before = {} if chain else {tasks[position].task_id: prefix for prefix, position in rows}
+            self._tree = known, before
+        return known, before
 
     def _summary(self, tasks: list[Task], hidden: int) -> Text:
         counts = Counter(task.status for task in tasks)
@@ -137,12 +154,10 @@ class Picture:
         parts.append(seconds(time.monotonic() - self._screen.began if took is None else took))
         if hidden:
             parts.append(f"{hidden} not shown")
-        return Text(
-            " - ".join(parts) if self._plain else " · ".join(parts),
-            style="bold",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+        between = " - " if self._plain else " · "
+        if len(between.join(parts)) > self._console.width:
+            parts[0] = parts[0].removesuffix(" completed")
+        return Text(between.join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _redraw(self, over: bool) -> None:
         if over:
@@ -150,13 +165,3 @@ class Picture:
         elif self._live is None:
             self._live = Live(console=self._console, get_renderable=self.draw, refresh_per_second=PER_SECOND)
             self._live.start(refresh=True)
-
-
-def attempt_of(task: Task) -> str:
-    """Return the number of the present attempt, and how many there may be."""
-    if task.status is TypeStatus.NOT_STARTED or task.restored:
-        return ""
-    most = task.step.policy.retry
-    failed = len(task.errors)
-    number = failed if task.status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1
-    return f"{min(number, most)}/{most}" if most > 1 else ""

@@ -1,0 +1,1 @@
+"""The workloads that dotflow is measured by, side by side with its peers."""

@@ -1,0 +1,1 @@
+"""How each contestant does the workloads: one module or package each."""
