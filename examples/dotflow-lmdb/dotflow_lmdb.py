@@ -36,7 +36,8 @@ class StorageLMDB(Storage):
             found = transaction.get(_name(key))
         return Context(storage=json.loads(found)[1] if found else None)
 
-    key = staticmethod(default_key)
+    def key(self, task):
+        return default_key(task)
 
     def create(self, key, context):
         with self._begin(write=True) as transaction:

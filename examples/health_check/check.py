@@ -22,6 +22,8 @@ from dotflow.core.types import TypeStatus
 from dotflow.providers import NotifyWebhook
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from dotflow import Context, Task
 
 PAGES = Path(os.environ.get("HEALTH_PAGES", "pages.txt"))
@@ -35,8 +37,8 @@ async def check(initial_context: Context) -> float:
     """Fetch one page; return the milliseconds it took. All pages are fetched at the same time."""
     async with httpx.AsyncClient(follow_redirects=True, verify=TRUSTED, timeout=None) as client:  # the step has one
         response = await client.get(initial_context.storage)
-    response.raise_for_status()
-    return response.elapsed.total_seconds() * 1000
+    took: timedelta = response.raise_for_status().elapsed
+    return took.total_seconds() * 1000
 
 
 @action

@@ -321,6 +321,7 @@ def test_worker_whose_parent_is_gone_says_nothing() -> None:
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     with theirs, tempfile.TemporaryFile() as progress:
+        progress.truncate(4096)
         shared = (theirs.fileno(), reading, progress.fileno())
         code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
         ours.close()

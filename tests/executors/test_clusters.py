@@ -22,6 +22,8 @@ from dotflow.providers import ExecutorDask, ExecutorRay, StorageSQLite
 
 PATIENCE = 30.0
 
+pytestmark = pytest.mark.alone  # a cluster for each worker of the suite would be too much for one machine
+
 
 def wait_until(claim: Callable[[], Any]) -> None:
     until = time.monotonic() + PATIENCE

@@ -117,7 +117,7 @@ def test_what_was_told_is_not_told_again(tmp_path: Path) -> None:
     storage = storage_of("sqlite", tmp_path)
     assert len(records(storage)) == 1
     storage.clear("owing")
-    assert list(storage.list_keys()) == []
+    assert [key for key in storage.list_keys() if not key.startswith("_dotflow_history")] == []
 
 
 def test_a_fresh_start_tells_what_was_owed_too(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def attempt(order: Attempt) -> Outcome:
         if kind is Context:
             value, kind = value.storage, type(value.storage)
         if _has_actions[kind] if kind in _has_actions else _learn(kind):
-            value = _run_methods(value, order)
+            value = _unfold(value, order)
         outcome = make_outcome((order.position, order.number, value, None, True, started, False, ""))
     except BaseException as error:
         outcome = failure(order, error, started)
@@ -68,7 +68,7 @@ async def attempt_async(order: Attempt) -> Outcome:
         if _learn(type(value)):
             import asyncio
 
-            value = await asyncio.to_thread(_run_methods, value, order)
+            value = await asyncio.to_thread(_unfold, value, order)
         outcome = Outcome(order.position, order.number, value, None, True, started)
     except BaseException as error:
         outcome = failure(order, error, started)
@@ -121,8 +121,13 @@ def _arguments(step: Action[..., Any], order: Attempt, previous: Context | None)
 
 def _learn(kind: type) -> bool:
     if kind not in _has_actions:
-        _has_actions[kind] = bool(actions_of(kind))
+        _has_actions[kind] = issubclass(kind, Context) or bool(actions_of(kind))
     return _has_actions[kind]
+
+
+def _unfold(value: Any, order: Attempt) -> Any:
+    """Return what an object stands for: a context for its value, one with ``@action`` methods for their results."""
+    return value.storage if isinstance(value, Context) else _run_methods(value, order)
 
 
 def _run_methods(instance: Any, order: Attempt) -> list[Context]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core import pace
 from dotflow.core.action import action
-from dotflow.core.context import Context, make_context
+from dotflow.core.context import Context, Later, make_context
 from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
 from dotflow.core.messages import MISSING, Refused, TaskError
 from dotflow.core.task import Deferred, LetGo, Task
@@ -77,7 +78,9 @@ class Checkpoint:
             return Refused(TaskError(self._blame(error, None)))
         try:
             raw = value
-            if not self._objects or value is None or type(value) is dict:
+            if type(value) is Later:
+                raw = self._raw(value, key)
+            elif not self._objects or value is None or type(value) is dict:
                 raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
             context = make_context(raw, task.task_id, self._workflow_id, time.time())
             try:
@@ -220,8 +223,17 @@ class Checkpoint:
     def _pseudo(self, name: str) -> Task:
         return Task(name, _nothing, workflow_id=self._workflow_id)
 
+    def _raw(self, value: Any, key: str) -> Any:
+        if type(value) is not Later:
+            return self._codec.encode(value, bind=key, keeps_objects=self._objects)
+        make = functools.partial(self._raw_of, value, key)
+        return Later(make) if self._objects else make()
+
+    def _raw_of(self, value: Later, key: str) -> Any:
+        return self._raw(value.get(), key)
+
     def _context(self, task: Task, value: Any, key: str) -> Context:
-        raw = self._codec.encode(value, bind=key, keeps_objects=self._objects)
+        raw = self._raw(value, key)
         return make_context(raw, task.task_id, self._workflow_id, time.time())
 
     def _decode(self, raw: Any, *, bind: str) -> Any:

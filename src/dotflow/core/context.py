@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
+
+_making = threading.RLock()
 
 
 class Context:
@@ -71,6 +75,90 @@ class Context:
         return f"Context(storage={self.storage!r}, task_id={self.task_id!r}, workflow_id={str(self.workflow_id)!r})"
 
 
+class Later:
+    """A value that is made when somebody asks for it, and is the same object from then on.
+
+    Args:
+        source: Makes it.
+
+    Attributes:
+        source: ``None`` once the value was given to somebody, who may have changed it.
+    """
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, source: Callable[[], Any]) -> None:
+        self.source: Callable[[], Any] | None = source
+        self._value: Any = None
+
+    def get(self) -> Any:
+        """Return the value."""
+        with _making:
+            if self.source is not None:
+                self._value = self.source()
+                self.source = None
+            return self._value
+
+    def __reduce__(self) -> Any:
+        return _itself, (self.get(),)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+class LaterContext(Context):
+    """A context whose value is made when somebody asks for it; it is a plain ``Context`` from then on."""
+
+    __slots__ = ()
+
+    @property
+    def later(self) -> Later | None:
+        """The value that is still to be made, ``None`` if somebody has asked for it."""
+        found = _slot.__get__(self)
+        return found if type(found) is Later else None
+
+    @property
+    def storage(self) -> Any:
+        """The value."""
+        later = self.later
+        if later is not None:
+            self.storage = later.get()
+        return _slot.__get__(self)
+
+    @storage.setter
+    def storage(self, value: Any) -> None:
+        _slot.__set__(self, value)
+        self.__class__ = Context  # type: ignore[assignment]  # of the same layout
+
+    def __reduce__(self) -> Any:
+        return make_context, (self.storage, self.task_id, self.workflow_id, self._made, self.scheduled_for)
+
+
+class Together:
+    """Makes one dictionary of values of which some are made when somebody asks for them."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the dictionary."""
+        return {name: value.get() if type(value) is Later else value for name, value in self.values.items()}
+
+
+def together(values: dict[str, Any]) -> Any:
+    """Return *values*, later if one of them is made later; ``None`` if there are none."""
+    for value in values.values():
+        if type(value) is Later:
+            return Later(Together(values))
+    return values or None
+
+
+_slot: Any = Context.__dict__["storage"]
+
+
 def make_context(
     storage: Any,
     task_id: str,
@@ -82,6 +170,8 @@ def make_context(
     context = Context.__new__(Context)
     context._made = made
     context.storage = storage
+    if type(storage) is Later:
+        context.__class__ = LaterContext
     context.task_id = task_id
     context.workflow_id = workflow_id
     context.scheduled_for = scheduled_for

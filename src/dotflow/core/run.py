@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS
-from dotflow.core.context import make_context
+from dotflow.core.context import Later, make_context, together
 from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
@@ -267,12 +267,13 @@ class Run:
         if len(parents) == 1 and not self._handed:
             task._previous = parent = self.tasks[parents[0]]
             made = parent._finished or task._started
-            return make_context(parent.value, parent.task_id, self.workflow_id, made, self._scheduled_for)
+            value = parent._current if type(parent._current) is Later else parent.value
+            return make_context(value, parent.task_id, self.workflow_id, made, self._scheduled_for)
         if len(parents) == 1:
             parent = self.tasks[parents[0]]
             value, task_id, made = self._value(parents[0]), parent.task_id, parent._finished or task._started
         else:
-            value = {self.tasks[parent].task_id: self._value(parent) for parent in parents} or None
+            value = together({self.tasks[parent].task_id: self._value(parent) for parent in parents})
             task_id, made = "", task._started
         task._previous = context = make_context(value, task_id, self.workflow_id, made, self._scheduled_for)
         return context
@@ -280,7 +281,7 @@ class Run:
     def _value(self, index: int) -> Any:
         if self._handed and index in self._handed:
             return self._handed[index]
-        return self.tasks[index].value
+        return self.tasks[index].carried
 
     def _stamped(self, context: Context) -> Context:
         context.scheduled_for = self._scheduled_for

@@ -9,7 +9,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
-from dotflow.core.context import Context, make_context
+from dotflow.core.context import Context, Later, make_context
 from dotflow.core.exception import (
     ConfigurationError,
     GraphError,
@@ -205,9 +205,15 @@ class Task:
         found = self._current
         if found is MISSING:
             return None
-        if isinstance(found, (Context, Deferred)):
+        if isinstance(found, (Context, Deferred, Later)):
             return self.current_context.storage
         return found
+
+    @property
+    def carried(self) -> Any:
+        """The value, or what will make it if nobody has asked for it."""
+        found = self._current
+        return found if type(found) is Later else self.value
 
     @property
     def errors(self) -> list[TaskError]:

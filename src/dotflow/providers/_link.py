@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from dotflow.core.context import Context, Later, LaterContext, Together
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
+from dotflow.providers._parcel import MOST, PROGRESS, Parcel, Promise, Slot, bare, is_small, segment, send
+from dotflow.providers._parcel import pack as pack_large
 from dotflow.providers._printed import printed
+from dotflow.providers._start import Forked, Forks, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 LOAD_PATIENCE = 60.0  # seconds that importing a step's modules may take before its timeout counts
 REAP_PATIENCE = 2.0
-LEAVES = {int, str, float, bool, type(None), bytes}
-FEW = 100  # items of a value that may travel with others
 
 
 class Job:
@@ -49,17 +49,25 @@ class Worker:
 
     Args:
         lifeline: A pipe's end that the process watches, to die with this one.
+        forks: What starts it, ``None`` for an interpreter of its own.
     """
 
-    def __init__(self, lifeline: int) -> None:
+    def __init__(self, lifeline: int, forks: Forks | None = None) -> None:
         ours, theirs = socket.socketpair()
-        self._progress = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        shared = (theirs.fileno(), lifeline, self._progress.fileno())
-        code = f"import sys; sys.path[:] = {sys.path!r}; from dotflow.providers.worker import main; main{shared}"
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=shared, start_new_session=True
-            )
+        self._progress = segment()
+        self._process: subprocess.Popen[bytes] | Forked
+        try:
+            os.ftruncate(self._progress, PROGRESS)
+            if forks is None:
+                self._process = spawn("worker:main", (theirs.fileno(), lifeline, self._progress))
+            else:
+                self._process = forks.start(theirs.fileno(), self._progress)
+        except BaseException:
+            ours.close()
+            os.close(self._progress)
+            raise
+        finally:
+            theirs.close()
         self.connection = Connection(ours.detach())
         self.ready = False
         self.jobs: deque[Job] = deque()
@@ -69,9 +77,12 @@ class Worker:
         self.known: set[int] = set()
         self.epoch = -1
 
-    def send(self, jobs: list[Job], blob: bytes) -> None:
+    def send(self, jobs: list[Job], blob: bytes, parcels: list[Parcel]) -> None:
         """Send some attempts, to be made one after the other."""
+        if len(jobs) > 1:
+            os.pwrite(self._progress, bytes(PROGRESS), 0)
         self.connection.send_bytes(blob)
+        send(self.connection.fileno(), parcels)
         self.jobs.extend(jobs)
         self.sent, self.started = len(jobs), time.time()
         limit = jobs[0].order.timeout
@@ -87,13 +98,13 @@ class Worker:
         """How many of the unanswered attempts the process had made before the one it died in."""
         if self.sent == 1:
             return 0
-        text = os.pread(self._progress.fileno(), 8, 0)
+        reached = int.from_bytes(os.pread(self._progress, PROGRESS, 0), sys.byteorder)
         answered = self.sent - len(self.jobs)
-        return max(0, min(int(text or b"0") - answered, len(self.jobs) - 1))
+        return max(0, min(reached - answered, len(self.jobs) - 1))
 
     def printed(self, order: Attempt) -> str:
         """What the attempt under way, which is that of *order*, has printed, if that is captured."""
-        return "" if order.capture is None else printed(self._progress.fileno(), order.capture.limit)
+        return "" if order.capture is None else printed(self._progress, order.capture.limit)
 
     def reap(self) -> int:
         """Return the exit code of a process that ended by itself."""
@@ -116,7 +127,7 @@ class Worker:
         except (ProcessLookupError, PermissionError):
             pass  # everything of it has ended
         self.connection.close()
-        self._progress.close()
+        os.close(self._progress)
         return self._process.wait()
 
 
@@ -144,10 +155,42 @@ def pack_by_value(value: Any) -> bytes:
     return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]  # untyped library
 
 
-def pack(job: Job) -> bytes:
-    """Pickle what a step is called with."""
-    values = job.order[3:]  # all but position, number and step, which travel beside it
-    return pickle.dumps(values, 5) if job.small else pack_by_value(values)
+def pack(job: Job) -> tuple[Any, list[Parcel]]:
+    """Return what a step is called with: plain values, or its pickle, which is in the last parcel if it is large."""
+    values: tuple[Any, ...] = job.order[3:]  # all but position, number and step, which travel beside it
+    if job.small:
+        timeout, initial, previous, *rest = values
+        return (timeout, bare(initial), bare(previous), *rest), []
+    import cloudpickle
+
+    promise, parcels = _promise(values[2])
+    if promise is not None:
+        values = (*values[:2], promise, *values[3:])
+    content = pack_large(values, cloudpickle.Pickler)
+    return (content, parcels) if isinstance(content, bytes) else (None, [*parcels, content])
+
+
+def _promise(context: Context | None) -> tuple[Promise | None, list[Parcel]]:
+    """Stand in for a context whose value lies in segments that nobody here has looked into: they are passed on."""
+    later = context.later if type(context) is LaterContext else None
+    source = later.source if later is not None else None
+    parcels: list[Parcel] = []
+    content: Any = None
+    if type(source) is Parcel:
+        content = Slot(0)
+        parcels.append(source)
+    elif type(source) is Together and len(source.values) <= MOST:
+        content = {}
+        for name, value in source.values.items():
+            inner = value.source if type(value) is Later else None
+            if type(inner) is Parcel:
+                content[name] = Slot(len(parcels))
+                parcels.append(inner)
+            else:
+                content[name] = value.get() if type(value) is Later else value
+    if not parcels or context is None:
+        return None, []
+    return Promise(content, context.task_id, context.workflow_id, context._made, context.scheduled_for), parcels
 
 
 def not_portable(what: str, step: Action[..., Any], error: Exception) -> StepNotPortable:
@@ -158,26 +201,5 @@ def not_portable(what: str, step: Action[..., Any], error: Exception) -> StepNot
     )
 
 
-def _small(context: Any) -> bool:
-    """Whether a context holds little, and nothing but plain values."""
-    return context is None or _plain(context.storage, FEW) >= 0
-
-
-def _plain(value: Any, left: int) -> int:
-    """Return what is left of *left* items after those of *value*, negative if it is too much or not plain."""
-    kind = type(value)
-    if kind in LEAVES:
-        return left - 1 if (kind is not str and kind is not bytes) or len(value) < 1000 else -1
-    if kind is list or kind is tuple:
-        items = value
-    elif kind is dict:
-        items = [*value, *value.values()]
-    else:
-        return -1
-    if len(items) > left:
-        return -1
-    for item in items:
-        left = _plain(item, left)
-        if left < 0:
-            return -1
-    return left
+def _small(context: Context | None) -> bool:
+    return context is None or (type(context) is not LaterContext and is_small(context.storage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -14,19 +15,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dotflow.abc.executor import Executor
 from dotflow.core.around import carriers
 from dotflow.core.attempt import failure, timed_out
+from dotflow.core.context import Later
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
-from dotflow.core.messages import Outcome
+from dotflow.core.messages import make_outcome
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
+from dotflow.providers._parcel import LostParcel, Packed, Parcel, crowded, receive
+from dotflow.providers._start import Forks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dotflow.core.action import Action
-    from dotflow.core.messages import Attempt
+    from dotflow.core.messages import Attempt, Outcome
+    from dotflow.providers._parcel import Layout
 
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
 BATCH_SECONDS = 0.002  # of work that one message carries; a step that takes longer than half of it travels alone
 LARGEST_BATCH = 256
+STILLBORN = 3  # workers that died while they started, one after the other, before a step fails for it
+START_METHODS = ("spawn", "forkserver")
 AHEAD_BELOW = 0.05  # seconds; while steps take less, the next one waits at the worker, so that it is never idle
 
 
@@ -40,14 +47,24 @@ class ExecutorProcess(Executor):
 
     Args:
         workers: Processes at most, at least 1; ``None`` for one per usable core.
+        start_method: ``"spawn"`` starts an interpreter for each worker; ``"forkserver"`` starts one interpreter,
+            without threads, and copies it for each worker, which makes a new one within milliseconds after a
+            timeout. ``None`` means ``"spawn"``. Both are safe when this process has threads (ADR 0039).
+
+    Raises:
+        ConfigurationError: a number of workers or a start method that makes no sense.
+        UnsupportedOption: ``"fork"``, which is not safe with threads.
     """
 
     stops: ClassVar[bool] = True
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, start_method: str | None = None) -> None:
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise ConfigurationError(f"ExecutorProcess(workers=...) needs a whole number, at least 1, got {workers!r}")
         self.workers = workers or usable_cores()
+        self.start_method = _start_method(start_method)
+        self._forks: Forks | None = None
+        self._stillborn = 0
         self._lock = threading.Lock()
         self._jobs: deque[Job] = deque()
         self._workers: list[Worker] = []
@@ -56,7 +73,7 @@ class ExecutorProcess(Executor):
         self._batch = 1
         self._seconds = 1.0  # that a step takes, as measured lately
         self._thread: threading.Thread | None = None
-        self._asleep = self._closed = False
+        self._asleep = self._closed = self._stopping = False
 
     @property
     def slots(self) -> int:  # type: ignore[override]  # it grows when steps turn out to be short
@@ -84,7 +101,7 @@ class ExecutorProcess(Executor):
         self._poke()
 
         def stop() -> None:
-            job.stopped = True
+            job.stopped = self._stopping = True
             self._poke()
 
         return stop
@@ -137,6 +154,7 @@ class ExecutorProcess(Executor):
         for worker in self._workers:
             worker.kill()
             self._jobs.extend(worker.jobs)
+        self._end_forks()
         with self._lock:
             for end in (self._wake, self._woken):
                 end.close()
@@ -152,21 +170,38 @@ class ExecutorProcess(Executor):
                 starting = sum(not worker.ready for worker in self._workers)
                 if len(self._workers) < self.workers and starting < len(self._jobs):
                     try:
-                        self._workers.append(Worker(self._lifeline[0]))
+                        self._workers.append(self._start())
                     except OSError as error:  # the system has no process, file or memory left
                         job = self._jobs.popleft()
                         job.report(failure(job.order, error))
                     continue
                 return
-            jobs, blob = self._next_batch(worker)
+            jobs, blob, parcels = self._next_batch(worker)
             if not jobs:
                 continue
             try:
-                worker.send(jobs, blob)
+                worker.send(jobs, blob, parcels)
             except OSError:  # it died while it was idle
                 self._jobs.extendleft(reversed(jobs))
                 self._workers.remove(worker)
                 worker.kill()
+
+    def _start(self) -> Worker:
+        lifeline = self._lifeline[0]
+        if self.start_method == "spawn":
+            return Worker(lifeline)
+        if self._forks is not None:
+            try:
+                return Worker(lifeline, self._forks)
+            except ConnectionError:  # somebody has killed what starts workers
+                self._end_forks()
+        self._forks = Forks(lifeline)
+        return Worker(lifeline, self._forks)
+
+    def _end_forks(self) -> None:
+        forks, self._forks = self._forks, None
+        if forks is not None:
+            forks.close()
 
     def _free_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or will have nothing very soon."""
@@ -178,13 +213,14 @@ class ExecutorProcess(Executor):
             return None
         return next((w for w in ready if len(w.jobs) == 1 == w.sent and not w.jobs[0].order.step.limited), None)
 
-    def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes]:
+    def _next_batch(self, worker: Worker) -> tuple[list[Job], bytes, list[Parcel]]:
         """Take the jobs of one message from the queue."""
         forget = worker.epoch != self._epoch
         if forget:
             worker.epoch, worker.known = self._epoch, set()
         most = min(self._batch, max(1, len(self._jobs) // self.workers))
         jobs: list[Job] = []
+        parcels: list[Parcel] = []  # of the last job: one that has some travels alone
         steps: dict[int, bytes] = {}
         parts = []
         while self._jobs and len(jobs) < most:
@@ -198,7 +234,9 @@ class ExecutorProcess(Executor):
             try:
                 key, blob = self._blob(job.order.step)
                 about = carriers.get((job.order.workflow_id, job.order.task_id)) if carriers else None
-                parts.append((key, job.order.position, job.order.number, pack(job), about))
+                content, parcels = pack(job)
+                layouts = [parcel.layout for parcel in parcels]
+                parts.append((key, job.order.position, job.order.number, content, layouts, about))
             except Exception as error:  # whatever an input does when it is pickled (ADR 0010)
                 job.report(failure(job.order, not_portable("input", job.order.step, error)))
                 continue
@@ -208,7 +246,7 @@ class ExecutorProcess(Executor):
             jobs.append(job)
             if not job.small:
                 break
-        return jobs, pickle.dumps((forget, steps, parts), 5)
+        return jobs, pickle.dumps((forget, steps, parts), 5), parcels
 
     def _blob(self, step: Action[..., Any]) -> tuple[int, bytes]:
         found = self._steps.get(id(step))
@@ -232,13 +270,27 @@ class ExecutorProcess(Executor):
             return
         if not blob:
             worker.begin()
+            self._stillborn = 0
+            return
+        seconds, outcomes = pickle.loads(blob)
+        parcels = self._parcels(worker, [found.layout for found in outcomes if type(found) is Packed and found.layout])
+        if parcels is None:
             return
         worker.deadline = None
-        seconds, outcomes = pickle.loads(blob)
         self._measure(seconds / len(outcomes))
         for found in outcomes:
             job = worker.jobs.popleft()
-            job.report(found if type(found) is Outcome else _unpacked(job, found))
+            job.report(make_outcome(found) if type(found) is tuple else _unpacked(job, found, parcels))
+
+    def _parcels(self, worker: Worker, layouts: list[Layout]) -> Iterator[Parcel] | None:
+        """Return the segments that follow a message, ``None`` if the worker has died."""
+        try:
+            return iter(receive(worker.connection.fileno(), layouts))
+        except LostParcel:
+            return iter(())
+        except (EOFError, OSError):
+            self._bury(worker)
+            return None
 
     def _measure(self, seconds: float) -> None:
         """Adapt the size of batches to how long steps take."""
@@ -257,16 +309,19 @@ class ExecutorProcess(Executor):
             del worker.jobs[victim]
             self._jobs.extendleft(reversed(worker.jobs))
             job.report(failure(job.order, WorkerDied(code), worker.started)._replace(output=output))
-        elif not worker.ready and self._jobs:
-            job = self._jobs.popleft()  # workers that cannot start must not be started for ever
-            job.report(failure(job.order, WorkerDied(code)))
+        elif not worker.ready:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN and self._jobs:
+                job = self._jobs.popleft()  # workers that cannot start must not be started for ever
+                job.report(failure(job.order, WorkerDied(code)))
 
     def _enforce(self) -> None:
         """Stop what has been asked to stop, and what is over its time."""
         now = time.monotonic()
+        stopping, self._stopping = self._stopping, False
         for worker in list(self._workers):
             late = worker.deadline is not None and now >= worker.deadline
-            if not worker.jobs or not (late or any(job.stopped for job in worker.jobs)):
+            if not worker.jobs or not (late or (stopping and any(job.stopped for job in worker.jobs))):
                 continue
             self._workers.remove(worker)
             output = worker.printed(worker.jobs[0].order)
@@ -282,7 +337,7 @@ class ExecutorProcess(Executor):
                 else:
                     innocent.append(job)
             self._jobs.extendleft(reversed(innocent))
-        if any(job.stopped for job in self._jobs):
+        if stopping:
             waiting = list(self._jobs)
             for job in waiting:
                 if job.stopped:
@@ -290,13 +345,36 @@ class ExecutorProcess(Executor):
                     job.abandon()
 
 
+def _start_method(name: str | None) -> str:
+    if name == "fork":
+        raise UnsupportedOption(
+            "ExecutorProcess(start_method='fork') would copy this process with its locks but without its threads, "
+            "which can hang; use 'forkserver', which is as quick, or 'spawn'"
+        )
+    if name is not None and name not in START_METHODS:
+        raise ConfigurationError(f"ExecutorProcess(start_method=...) needs 'spawn', 'forkserver' or None, got {name!r}")
+    return name or START_METHODS[0]
+
+
 def usable_cores() -> int:
     """Cores this process may use, at least 1."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _unpacked(job: Job, blob: bytes) -> Outcome:
+def _unpacked(job: Job, found: Packed, parcels: Iterator[Parcel]) -> Outcome:
     try:
-        return pickle.loads(blob)  # type: ignore[no-any-return]  # what the worker packed
+        if found.content is not None:
+            return found.outcome._replace(value=pickle.loads(found.content))
+        parcel = next(parcels, None)
+        if parcel is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        later = Later(parcel)
+        if crowded():
+            later.get()
+        elif not found.sure:
+            parcel()
+        return found.outcome._replace(value=later)
+    except OSError as error:
+        return failure(job.order, error)
     except Exception as error:  # whatever a result does when it is rebuilt (ADR 0010)
         return failure(job.order, not_portable("result", job.order.step, error))
