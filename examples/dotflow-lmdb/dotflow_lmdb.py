@@ -33,8 +33,7 @@ class StorageLMDB(Storage):
 
     def get(self, key):
         with self._begin() as transaction:
-            found = transaction.get(_name(key))
-        return Context(storage=json.loads(found)[1] if found else None)
+            return Context(storage=json.loads(transaction.get(_name(key), b"[0, null]"))[1])
 
     def key(self, task):
         return default_key(task)
@@ -49,8 +48,8 @@ class StorageLMDB(Storage):
 
     def list_keys(self, prefix=""):
         with self._begin() as transaction:
-            keys = [json.loads(document)[0] for document in transaction.cursor().iternext(keys=False)]
-        return [key for key in keys if key.startswith(prefix)]
+            documents = map(json.loads, transaction.cursor().iternext(keys=False))
+            return [key for key, _ in documents if key.startswith(prefix)]
 
 
 def _name(key):
