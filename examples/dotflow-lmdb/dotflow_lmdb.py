@@ -33,10 +33,10 @@ class StorageLMDB(Storage):
 
     def get(self, key):
         with self._begin() as transaction:
-            found = transaction.get(_name(key))
-        return Context(storage=json.loads(found)[1] if found else None)
+            return Context(storage=json.loads(transaction.get(_name(key), b"[0, null]"))[1])
 
-    key = staticmethod(default_key)
+    def key(self, task):
+        return default_key(task)
 
     def create(self, key, context):
         with self._begin(write=True) as transaction:
