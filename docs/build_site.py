@@ -116,7 +116,7 @@ def fragments() -> str:
         found = sorted((ROOT / "changelog.d").glob(f"*.{kind}.md"))
         if found:
             parts += [f"### {kind.capitalize()}", *(path.read_text(encoding="utf-8").strip() for path in found)]
-    return "\n\n".join(parts)
+    return "\n\n".join(parts).replace("](../", "](")  # they stand in for a part of CHANGELOG.md, one folder up
 
 
 def moved(text: str, source: PurePosixPath, page: PurePosixPath) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Extra of dotflow, and the library that it brings, for each provider that needs one.
 EXTRAS: dict[str, tuple[str, str]] = {
+    "ExecutorDask": ("dask", "distributed"),
+    "ExecutorRay": ("ray", "ray"),
     "LogOpenTelemetry": ("otel", "opentelemetry"),
     "LogSentry": ("sentry", "sentry_sdk"),
     "LogStructlog": ("structlog", "structlog"),
