@@ -76,8 +76,9 @@ def draw(previous_context: Context) -> bytes:
     found = previous_context.storage
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.add_subplot(
-        title=f"Mean delay at departure, {found['day']:%d %B %Y}", xlabel="hour", ylabel="minutes"
-    )
+        title=f"Mean delay at departure, {found['day']:%d %B %Y}", xlabel="hour", ylabel="minutes",
+        xticks=range(0, 24, 3),
+    )  # fmt: skip
     axes.bar(found["by_hour"]["hour"], found["by_hour"]["delay"], color="#3b6ea5")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
