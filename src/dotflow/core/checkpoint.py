@@ -113,20 +113,20 @@ class Checkpoint:
 
     def load(self, tasks: Sequence[Task]) -> dict[int, Any]:
         """Return the saved results by position, to be decoded on demand; those that are not there are left out."""
-        keys = [self.key(task) for task in tasks]
+        keys = self._keys(tasks)
         decode, found = self._decode, self._find(keys)
 
         def read(key: str) -> Any:
-            return found[key].storage
+            return decode(found[key].storage, bind=key)
 
-        values = {position: Deferred(decode, read, key) for position, key in enumerate(keys) if key in found}
+        values = {position: Deferred(read, key) for position, key in enumerate(keys) if key in found}
         if self._hands_on:
             return values
-        return {position: value.get() for position, value in values.items()}  # one that was not proved is read now
+        return {position: value() for position, value in values.items()}  # one that was not proved is read now
 
     def let_go(self, task: Task) -> LetGo:
         """Return what stands in for the saved result of *task*."""
-        return LetGo(self._decode, self._reread, self.key(task))
+        return LetGo(self._reread, self.key(task))
 
     def forget(self, tasks: Sequence[Task]) -> None:
         """Remove what earlier runs saved; *tasks* are in an order in which each comes after those it needs.
@@ -220,6 +220,13 @@ class Checkpoint:
         except Exception as error:  # a third party's method (ADR 0010)
             raise self._blame(error, None) from error
 
+    def _keys(self, tasks: Sequence[Task]) -> list[str]:
+        key = self._storage.key
+        try:
+            return [key(task=task) for task in tasks]
+        except Exception as error:  # a third party's method (ADR 0010)
+            raise self._blame(error, None) from error
+
     def _pseudo(self, name: str) -> Task:
         return Task(name, _nothing, workflow_id=self._workflow_id)
 
@@ -263,7 +270,7 @@ class Checkpoint:
                 provider=self._name,
                 key=key,
             )
-        return raw
+        return self._decode(raw, bind=key)
 
     def _read_back(self, key: str, task: Task) -> Any:
         raw = self._get(key)

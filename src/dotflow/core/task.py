@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -193,7 +194,7 @@ class Task:
         if not isinstance(found, Context):
             value = None if found is MISSING else found
             if isinstance(value, Deferred):
-                value = value.get()
+                value = value()
             found = make_context(value, self.task_id, self.workflow_id, self._finished or self._created)
             if self._current is not MISSING and type(self._current) is not LetGo:
                 self._current = found
@@ -285,17 +286,10 @@ def raw_id(task: Task) -> str:
     return found
 
 
-class Deferred:
-    """A saved value that is decoded when somebody asks for it."""
+class Deferred(partial[Any]):
+    """A saved value that is read, or at least decoded, when somebody asks for it, by calling this."""
 
-    __slots__ = ("_decode", "_key", "_read")
-
-    def __init__(self, decode: Callable[..., Any], read: Callable[[str], Any], key: str) -> None:
-        self._decode, self._read, self._key = decode, read, key
-
-    def get(self) -> Any:
-        """Decode and return the value."""
-        return self._decode(self._read(self._key), bind=self._key)
+    __slots__ = ()
 
 
 class LetGo(Deferred):

@@ -465,9 +465,10 @@ class Manager:
         tell.outbox = self._store.outbox
         for event in self._owed:
             tell.tell_late(event)
+        heard = tell.hears(TaskRestored)
         for index, value in self._found.items():
             task = run.restore(index, value)
-            if tell.hears(TaskRestored):
+            if heard:
                 tell(TaskRestored(task))
         self._found = {}
 

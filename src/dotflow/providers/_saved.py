@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import CorruptCheckpoint, ResultNotStorable
@@ -48,15 +49,15 @@ def row_of(key: str, context: Context, provider: str) -> tuple[Any, ...]:
     workflow_id, task_id, made, value = fields_of(key, context, provider)
     # CRC-32 finds every damage of up to 32 bits, in half a microsecond. It is no defence against somebody
     # who can write the file: signed values are for that.
-    whole = f"{key}\0{workflow_id}\0{task_id}\0{made}\0{value}"
-    return key, workflow_id, task_id, made, value, zlib.crc32(whole.encode("utf-8", "surrogatepass"))
+    whole = f"{key}\0{workflow_id}\0{task_id}\0{value}"
+    return key, workflow_id, task_id, made, value, crc32(whole.encode("utf-8", "surrogatepass"), crc32(_double(made)))
 
 
 def verify(row: tuple[Any, ...], provider: str, path: str) -> None:
     """Raise ``CorruptCheckpoint`` unless the checksum of a row is right."""
     key, workflow_id, task_id, made, value, checksum = row
-    whole = f"{key}\0{workflow_id}\0{task_id}\0{made}\0{value}"
-    if zlib.crc32(whole.encode("utf-8", "surrogatepass")) != checksum:
+    whole = f"{key}\0{workflow_id}\0{task_id}\0{value}"
+    if crc32(whole.encode("utf-8", "surrogatepass"), crc32(_double(made))) != checksum:
         raise CorruptCheckpoint(f"its row in {path!r} is not what was written; {AGAIN}", provider=provider, key=key)
 
 
@@ -96,7 +97,7 @@ def document_of(key: str, context: Context, provider: str) -> bytes:
     workflow_id, task_id, made, value = fields_of(key, context, provider)
     about = _encode({"key": key, "task_id": task_id, "workflow_id": workflow_id, "time": made})
     body = f'{about[1:-1]}, "value": {value}}}\n'.encode()
-    return HEAD % zlib.crc32(body) + body
+    return HEAD % crc32(body) + body
 
 
 def read_document(data: bytes, provider: str, path: str, key: str | None) -> tuple[str | None, Context]:
@@ -104,7 +105,7 @@ def read_document(data: bytes, provider: str, path: str, key: str | None) -> tup
     head = WHOLE.match(data)
     if head is None and data.startswith(b"[") and (context := _of_version_1(data)):
         return key, context
-    if head is None or zlib.crc32(body := data[head.end() :]) != int(head[1], 16):
+    if head is None or crc32(body := data[head.end() :]) != int(head[1], 16):
         what = "is damaged or cut off" if head or not data or b'"dotflow"' in data else "is not of dotflow"
         raise CorruptCheckpoint(f"the file {path!r} {what}; {AGAIN}", provider=provider, key=key)
     try:
@@ -175,6 +176,7 @@ def _as_workflow_id(text: str | None) -> Any:
     return Context(None, "", text).workflow_id
 
 
+_double = struct.Struct("<d").pack  # the text of a float costs more than the checksum
 _encode = json.JSONEncoder().encode
 _read = json.JSONDecoder().raw_decode
 
