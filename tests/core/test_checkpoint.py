@@ -21,6 +21,7 @@ from dotflow.core.exception import (
     WorkflowBusy,
 )
 from dotflow.core.messages import MISSING, Refused
+from dotflow.core.task import Deferred
 from dotflow.core.types import WorkflowStatus
 from dotflow.providers import StorageDefault
 
@@ -454,7 +455,7 @@ def test_every_value_comes_back(kind: type, value: Any) -> None:
     found = store.load([task("z"), task("a")])
 
     assert list(found) == [1]
-    loaded = found[1].get() if hasattr(found[1], "get") and not isinstance(found[1], dict) else found[1]
+    loaded = found[1]() if isinstance(found[1], Deferred) else found[1]
     assert loaded == value
     assert type(loaded) is type(value)
 

@@ -318,7 +318,6 @@ def test_adding_calls_no_provider() -> None:
     workflow = flow(extract)
 
     assert not workflow.config.given("notify")
-    assert not workflow.config.given("log")
     assert workflow.task.queue[0].status is TypeStatus.NOT_STARTED
 
 

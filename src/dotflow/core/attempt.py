@@ -20,6 +20,8 @@ LATE = 0.5  # seconds over its time for which a coroutine that ended by itself i
 ALARMS = 3  # raised in a method that swallows them; after the last one its process is given up
 ALARM_AGAIN = 0.1  # seconds after which a method that swallowed its TimeoutError gets another
 
+WRITTEN_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a type without it has no methods of a user's
+
 _has_actions: dict[type, bool] = {}
 give_up: Callable[[BaseException], None] | None = None  # set there too: answers with an error, and ends the process
 alarms_allowed = False  # set in worker processes, whose main thread runs nothing but steps
@@ -121,7 +123,8 @@ def _arguments(step: Action[..., Any], order: Attempt, previous: Context | None)
 
 def _learn(kind: type) -> bool:
     if kind not in _has_actions:
-        _has_actions[kind] = issubclass(kind, Context) or bool(actions_of(kind))
+        own = kind.__flags__ & WRITTEN_IN_PYTHON
+        _has_actions[kind] = bool(own and (issubclass(kind, Context) or actions_of(kind)))
     return _has_actions[kind]
 
 

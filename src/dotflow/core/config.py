@@ -56,6 +56,8 @@ CONTRACTS = {
 }
 GIVES = ("storage", "log", "executor")  # contracts of which the engine uses more than their abstract methods
 
+ALWAYS_USED = ("storage", "log", "executor")  # by every run; the other defaults are made when they are asked for
+
 
 class Config:
     """The providers that a workflow uses; what is left out falls back to a default.
@@ -112,6 +114,8 @@ class Config:
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
+            elif name in ALWAYS_USED:
+                setattr(self, name, _default(name))
         self.codec: Codec = _codec(codec, types)
         if type(keep_runs) is not int or keep_runs < 0:
             raise ConfigurationError(f"Config(keep_runs=...) needs a number of runs, 0 or more, got {keep_runs!r}")
@@ -156,7 +160,7 @@ class Config:
         """Make a default provider when it is first asked for: most runs need few of them."""
         if name not in CONTRACTS:
             raise AttributeError(f"Config has no {name!r}; it has {', '.join(CONTRACTS)}")
-        provider = None if name == "executor" else _default(name)
+        provider = _default(name)
         setattr(self, name, provider)
         return provider
 
@@ -196,6 +200,8 @@ def _wrapped(pool: Any) -> Executor:
 
 
 def _default(name: str) -> Any:
+    if name == "executor":
+        return None  # the mode decides
     import dotflow.providers
 
     kind = getattr(dotflow.providers, f"{CONTRACTS[name]}Default")

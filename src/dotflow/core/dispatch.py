@@ -164,9 +164,12 @@ class Dispatcher:
 
     def _connect(self, config: Config) -> None:
         nested = _inside()
+        told = {name for name in OBSERVERS if config.given(name)} | {"log"}  # the other defaults do nothing
+        if "server" not in told and _managed():
+            told.add("server")
         for name, kinds, call in ROUTES:
-            if name != "log" and not config.given(name) and not (name == "server" and _managed()):
-                continue  # a default: it does nothing
+            if name not in told:
+                continue
             provider = getattr(config, name)
             if getattr(provider, "silent", False) or (kinds is INFORMED and getattr(provider, "quiet", False)):
                 continue
@@ -264,7 +267,12 @@ def _pieces(event: Any) -> Iterator[Any]:
 
 def _managed() -> bool:
     """Whether the default server has been given an address outside the program."""
-    return bool(os.environ.get("SERVER_BASE_URL")) or os.path.exists(os.path.expanduser(CREDENTIALS))
+    return bool(os.environ.get("SERVER_BASE_URL")) or _is_there(os.environ.get("HOME", ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _is_there(_home: str) -> bool:
+    return os.path.exists(os.path.expanduser(CREDENTIALS))  # looked for once: it takes longer than a step
 
 
 def _trace_start(tracer: Any, event: WorkflowStarted) -> None:
@@ -284,6 +292,8 @@ def _measure(metrics: Any, event: WorkflowFinished) -> None:
 def _notify_end(notify: Any, event: WorkflowFinished) -> None:
     notify.hook_status_workflow(run=event)
 
+
+OBSERVERS = ("notify", "log", "server", "tracer", "metrics")
 
 # Who is told of what, and how, in the order in which one change is told.
 ROUTES: tuple[tuple[str, Kinds, Callable[[Any, Any], None]], ...] = (

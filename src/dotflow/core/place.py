@@ -72,6 +72,8 @@ class Places:
     @property
     def slots(self) -> Sequence[int | None]:
         """For each lane, how many attempts it takes at once; asked anew each time, since it may change."""
+        if self.immediate is not None:
+            return (1,)
         return _Slots(self._made if self._lanes else self._made[:1])
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> None:

@@ -73,6 +73,8 @@ def in_order(tasks: Sequence[Task], plan: Plan) -> list[Task]:
 
 def known_mode(mode: str) -> TypeExecution:
     """Return the mode of that name."""
+    if type(mode) is TypeExecution:
+        return mode
     try:
         return TypeExecution(mode)
     except ValueError:

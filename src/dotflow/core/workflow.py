@@ -365,6 +365,8 @@ class Manager:
         return True
 
     def _say_what_is_gone(self, record: dict[str, Any]) -> None:
+        if not record:
+            return
         present = {task.task_id for task in self.tasks}
         gone = [str(name) for name in record.get("tasks", ()) if name not in present]
         if gone:

@@ -147,4 +147,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(PROVIDERS)}")
     import importlib
 
-    return getattr(importlib.import_module(f"dotflow.providers.{PROVIDERS[name]}"), name)
+    found = globals()[name] = getattr(importlib.import_module(f"dotflow.providers.{PROVIDERS[name]}"), name)
+    return found
