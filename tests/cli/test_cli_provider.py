@@ -222,6 +222,26 @@ def test_new_writes_providers_whose_tests_pass_at_once(command: Command) -> None
         assert check.returncode == 0, check.stdout + check.stderr
 
 
+def test_new_in_a_folder_that_cannot_be_written_is_one_line(command: Command, tmp_path: Path) -> None:
+    """The name of the file and the cause; whoever may write everywhere meets a folder in the way."""
+    (tmp_path / "storage_shelf.py").mkdir()
+
+    done = command("provider", "new", "storage", "shelf", "--force")
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "storage_shelf.py cannot be written: Is a directory" in done.stderr
+
+
+def test_new_says_how_to_run_its_test(command: Command) -> None:
+    """As a line for a shell, in whatever folder it is."""
+    (command.folder / "my own").mkdir()
+
+    done = command("provider", "new", "log", "mine", "--folder", "my own")
+
+    assert "check it: python -m pytest 'my own/test_log_mine.py'" in done.stdout
+
+
 def test_new_replaces_nothing_unless_it_is_forced(command: Command) -> None:
     """Neither the module nor its test."""
     test = command.folder / "test_log_mine.py"

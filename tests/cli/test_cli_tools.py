@@ -96,7 +96,7 @@ def test_new_project_overwrites_nothing(command: Command) -> None:
     done = command("init")
 
     assert done.returncode == 2
-    assert "flows.py already, and nothing was written" in done.stderr
+    assert "this folder has flows.py already, and nothing was written" in done.stderr
     assert not (command.folder / "pyproject.toml").exists()
     assert command("init", "--force").returncode == 0
     assert "DotFlow" in (command.folder / "flows.py").read_text()
@@ -110,7 +110,28 @@ def test_folder_that_cannot_be_made(command: Command) -> None:
 
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "cannot be a project" in done.stderr
+    assert "the folder 'file/project' cannot be made: Not a directory" in done.stderr
+
+
+def test_new_project_can_be_installed(command: Command) -> None:
+    """With its module alone; the extra of its tests brings pytest, and the next steps say so."""
+    made = command("init", "my orders")
+    lines = made.stdout.partition("Next:\n")[2].split("\n")
+    assert lines[0] == "  cd 'my orders'"
+    assert lines[-3:-1] == ["  python -m pip install -e '.[test]'", "  python -m pytest"]
+
+    options = ["-q", "--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check", "-w", "built"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, "./my orders"],
+        cwd=command.folder, env=environment({"PYTHONWARNINGS": "ignore"}),  # those of pip itself
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next((command.folder / "built").glob("*.whl"))) as wheel:
+        assert [name for name in wheel.namelist() if "dist-info" not in name] == ["flows.py"]
+        metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("METADATA"))).decode()
+    assert re.search(r"^Requires-Dist: pytest; extra == .test.$", metadata, re.MULTILINE)
 
 
 def test_wheel_contains_the_templates(tmp_path: Path) -> None:
@@ -171,6 +192,15 @@ def test_ending_of_the_file_is_the_format(graphs: Command, name: str, start: byt
     assert not list(graphs.folder.glob(".*.part"))
 
 
+def test_format_that_is_named_beats_the_ending(graphs: Command) -> None:
+    """Whoever names the format may call the file what they like; a name without ending is text."""
+    assert graphs("graph", "night:build", "-o", "a.picture", "-f", "svg").returncode == 0
+    assert graphs("graph", "night:build", "-o", "plain").returncode == 0
+
+    assert (graphs.folder / "a.picture").read_text().startswith("<svg")
+    assert (graphs.folder / "plain").read_text() == "extract\n↓ load\n"
+
+
 def test_graph_shows_what_is_saved_of_a_run(graphs: Command) -> None:
     """Before, in the middle and at the end; nothing runs for it."""
     assert graphs("graph", "night:build", "--run", "night").returncode == 2
@@ -218,6 +248,8 @@ def test_devices_and_links_stay_what_they_are(graphs: Command) -> None:
         (("night:build", "--path", "x"), "add --storage"),
         (("night:build", "-o", "no/such/folder.svg"), "cannot be written: No such file"),
         (("night:build", "-m", "paralel"), "did you mean 'parallel'?"),
+        (("night:build", "-o", "a.pdf"), "'.pdf' (known endings: .txt, .mmd, .mermaid, .svg, .png); or name one by"),
+        (("night:build", "-o", "a.pgn"), "'.pgn'; did you mean '.png'?"),
     ],
 )
 def test_wrong_use_of_graph(graphs: Command, args: tuple[str, ...], part: str) -> None:

@@ -31,13 +31,13 @@ KEYS_LOOKED_AT = 10_000
 
 def draw(wish: Wish, style: str | None, output: str | None, force: bool, mode: str, run: str | None) -> int:
     """Draw the workflow that *wish* names; return the exit code."""
+    chosen = style or style_of(output)
     workflow = target_of(str(wish.workflow))
     graph = graph_of(workflow.task.queue, mode, stated=False)
     if run is not None or wish.storage is not None:
         graph = with_saved(graph, workflow, run, wish)
     elif wish.path is not None:
         raise UnsupportedOption("--path is where --storage keeps its data; add --storage file or --storage sqlite")
-    chosen = style or ENDINGS.get(Path(output).suffix.lower() if output else "", "text")
     if output is not None:
         result = drawn(graph, chosen)
         write_file(Path(output), result if isinstance(result, bytes) else result.encode(), force)
@@ -47,6 +47,21 @@ def draw(wish: Wish, style: str | None, output: str | None, force: bool, mode: s
     else:
         _print(drawn(graph, chosen))
     return 0
+
+
+def style_of(output: str | None) -> str:
+    """Return the format that the ending of *output* names; text for standard output, and for a name without ending.
+
+    Raises:
+        ConfigurationError: the ending stands for no format.
+    """
+    ending = "" if output is None else Path(output).suffix.lower()
+    if ending and ending not in ENDINGS:
+        raise ConfigurationError(
+            f"{output} says no format that there is: {ending!r}{nearest(ending, ENDINGS)} "
+            f"(known endings: {', '.join(ENDINGS)}); or name one by --format"
+        )
+    return ENDINGS.get(ending, "text")
 
 
 def target_of(path: str) -> DotFlow:

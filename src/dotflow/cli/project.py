@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -28,19 +29,20 @@ def make_project(folder: str, template: str, force: bool) -> int:
     content = contents(template, name_of(place))
     there = [] if force else [name for name in content if (place / name).exists()]
     if there:
+        where = "this folder" if place == Path() else f"the folder {folder!r}"
         raise ConfigurationError(
-            f"{place} has {', '.join(there)} already, and nothing was written; name an empty folder, or --force to "
+            f"{where} has {', '.join(there)} already, and nothing was written; name an empty folder, or --force to "
             "overwrite"
         )
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{place} cannot be a project: {error.strerror or error}") from error
+        raise ConfigurationError(f"the folder {folder!r} cannot be made: {error.strerror or error}") from error
     for name, text in content.items():
         write_file(place / name, text.encode(), force)
         write(sys.stdout, f"wrote {place / name}")
-    move = [] if folder == "." else [f"cd {folder}"]
-    lines = [*move, *NEXT[template], "python -m pytest"]
+    move = [] if folder == "." else [f"cd {shlex.quote(folder)}"]
+    lines = [*move, *NEXT[template], "python -m pip install -e '.[test]'", "python -m pytest"]
     write(sys.stdout, "\n".join(["", "Next:", *(f"  {line}" for line in lines)]))
     return 0
 

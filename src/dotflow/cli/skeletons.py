@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
 
+from dotflow.cli.files import write_file
 from dotflow.core.exception import ConfigurationError
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
@@ -284,7 +286,8 @@ def write_skeleton(kind: str, name: str, folder: str, *, force: bool) -> int:
     if there and not force:
         raise ConfigurationError(f"{' and '.join(there)} would be replaced; use another name, or --force")
     for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
+        write_file(path, text.encode(), force)
         click.echo(f"wrote {path}")
-    click.echo(f"check it: pytest {place / f'test_{module}.py'}, or dotflow provider check {module}:{made}")
+    test_path = shlex.quote(str(place / f"test_{module}.py"))
+    click.echo(f"check it: python -m pytest {test_path}, or dotflow provider check {module}:{made}")
     return 0
