@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,25 @@ def test_until_is_a_wall_clock_like_the_others(run: Run) -> None:
     assert run(*words, "2020-01-01").returncode == 0
     wrong = run(*words, "soon")
     assert (wrong.returncode, "--until: 'soon'" in wrong.stderr) == (2, True)
+
+
+def test_a_schedule_says_at_once_what_it_waits_for(run: Run, tmp_path: Path) -> None:
+    """The next tick in the time zone of its rule, or that it is paused; nothing else until something runs."""
+
+    def first_line() -> str:
+        process = subprocess.Popen(
+            [*COMMAND, "-w", "flows:nightly"], cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        with process:
+            line = process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            process.stderr.read()
+        return line
+
+    assert re.fullmatch(r"keeping schedule nightly, next tick \d{4}-\d\d-\d\d 0[23]:[03]0:00 CES?T\n", first_line())
+    assert run("pause", "nightly", "-o", "sqlite", "-p", "s.db").returncode == 0
+    assert first_line() == "keeping schedule nightly, which is paused: paused by hand\n"
 
 
 @pytest.mark.alone

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from dotflow.cli.interruption import GRACE, Interruption
 from dotflow.cli.report import counts, report, resume_command
 from dotflow.cli.target import Target, Wish, build
-from dotflow.cli.view import make_view, raw_write, write
+from dotflow.cli.view import escape, make_view, raw_write, write
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.journal import Origin
 from dotflow.core.messages import Stop
-from dotflow.core.ticking import Ticker
+from dotflow.core.ticking import Ticker, told
 from dotflow.core.types import WorkflowStatus
 from dotflow.core.workflow import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from types import FrameType
 
     from dotflow.abc.scheduler import Scheduler
@@ -157,6 +158,11 @@ class Ticks(Ticker):
         manager.wait()
         report(manager.tasks, manager.status, time.time() - manager.started.timestamp(), "")
         return manager
+
+    def begun(self, name: str, due: datetime | None, paused: str) -> None:
+        """Say it, too, to whoever looks at the console."""
+        super().begun(name, due, paused)
+        write(sys.stderr, escape(told(name, due, paused)))
 
     def settle(self) -> None:
         """Stop a run in the background that the end of the schedule has left behind."""

@@ -11,6 +11,8 @@ from dotflow.core.types import WorkflowStatus
 from dotflow.core.wake import Wake
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dotflow.core.agenda import Tick
     from dotflow.core.claims import StorageCell
     from dotflow.core.dotflow import DotFlow
@@ -22,6 +24,14 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 class _Unwind(BaseException):
     """Leaves a scheduler's loop, even out of a sleep."""
+
+
+def told(name: str, due: datetime | None, paused: str) -> str:
+    """Return that a schedule is kept, and what it waits for."""
+    if paused:
+        return f"keeping schedule {name}, which is paused: {paused}"
+    when = "no tick is to come" if due is None else f"next tick {due:%Y-%m-%d %H:%M:%S} {due.tzname() or ''}".rstrip()
+    return f"keeping schedule {name}, {when}"
 
 
 class Ticker:
@@ -83,6 +93,15 @@ class Ticker:
             self._active.pop(me, None)
             if self._stopping and me == self._home and not self._prompt:
                 raise _Unwind
+
+    def begun(self, name: str, due: datetime | None, paused: str) -> None:
+        """Note that the schedule *name* is kept from now on; what a scheduler that knows its ticks calls.
+
+        *due* is the next one, in the time zone of the rule, ``None`` if none will come; *paused* why nothing runs.
+        """
+        import logging
+
+        logging.getLogger("dotflow").info("%s", told(name, due, paused))
 
     def rehearse(self) -> None:
         """Put a run together for nothing, so that what the next one needs is in the processor's caches."""

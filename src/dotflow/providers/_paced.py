@@ -164,7 +164,7 @@ class Loop:
         self._looked = 0.0
         self._home = threading.get_ident()
         self._problem: BaseException | None = None
-        self._stopping = self._done = self._launched = self._early = False
+        self._stopping = self._done = self._launched = self._early = self._told = False
         self._finished = threading.Event()
         self._counts = dict.fromkeys(("runs", "completed", "failed", "dropped", "missed"), 0)
 
@@ -222,12 +222,21 @@ class Loop:
         try:
             state = self._step()
             pause = self._pause(state)
+            if not self._told:
+                self._tell(state)
         except StorageError:
             log.exception("schedule %s: its state cannot be reached; trying again", self.name)
             pause = AGAIN
         if pause > 0:
             self._wait(pause)
         self._drain()
+
+    def _tell(self, state: State) -> None:
+        """Say, once, what the schedule waits for."""
+        self._told = True
+        if self._ours and not self._done:
+            due = self._rule.next(moment(state.through))
+            self._workflow.begun(self.name, None if due is None else self._rule.rule.local(due), state.paused)  # type: ignore[attr-defined]  # a Ticker
 
     def _step(self) -> State:
         now, decision = self._now(), Decision(self.desk._state, [], [])
