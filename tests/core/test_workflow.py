@@ -522,6 +522,27 @@ def test_resume_on_one_object_continues() -> None:
     assert manager.tasks[0].restored
 
 
+def test_resume_that_can_find_nothing_warns(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A random id, or a storage in memory; not a storage that lasts, where a first run is resumed as well."""
+    lasting = StorageSQLite(tmp_path / "flow.db")
+    for config, workflow_id, said in (
+        (Config(storage=lasting), None, ["its workflow_id is random"]),
+        (Config(), "w", ["StorageDefault keeps results only as long as this process lives"]),
+        (Config(storage=lasting), "w", []),
+    ):
+        workflow = DotFlow(config, workflow_id=workflow_id)
+        workflow.task.add(action(lambda: 1))
+        caplog.clear()
+
+        assert workflow.start(resume=True).status == "Completed"
+
+        assert len(caplog.messages) == len(said)
+        assert all(f"{workflow.workflow_id} has nothing to resume" in line for line in caplog.messages)
+        assert all(part in line for part, line in zip(said, caplog.messages, strict=True))
+        caplog.clear()
+        assert [workflow.start(resume=True).status, caplog.messages] == ["Completed", []]
+
+
 def test_resume_of_what_never_ran_runs_everything(fresh: Any) -> None:
     """``resume=True`` the first time is a first run."""
     manager = flow(one, two, workflow_id="w", storage=fresh()).start(resume=True)

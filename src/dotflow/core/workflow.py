@@ -297,15 +297,20 @@ class Manager:
             self._journal = open_journal(self._workflow, store, settle=settle)
         if options.resume and not untouched:
             record = self._last_record() if recorded else {}
-            if self._input_changed(record):
+            changed = self._input_changed(record)
+            if changed:
                 store.forget(in_order(tasks, self._plan))
                 record = {}
             found = store.load(tasks)
+            if not found and not changed and self._config.storage.keeps_objects:
+                self._say_why_nothing_is_found()
             if options.anew and len(found) == len(tasks):
                 store.forget(in_order(tasks, self._plan))
                 found, record = {}, {}
         elif not untouched:
             store.forget(in_order(tasks, self._plan))
+        elif options.resume:
+            self._say_why_nothing_is_found()
         self._say_what_is_gone(record)
         self._record: dict[str, Any] | None = None
         if recorded:
@@ -363,6 +368,17 @@ class Manager:
         if policy == TypeInputChange.RAISE:
             raise InputChangedError(self.workflow_id)
         return True
+
+    def _say_why_nothing_is_found(self) -> None:
+        """Warn of a resume that can find nothing."""
+        kept = type(self._config.storage).__name__
+        reason = (
+            f"{kept} keeps results only as long as this process lives; use another storage, say "
+            "Config(storage=StorageSQLite('flow.db'))"
+            if self._config.storage.keeps_objects
+            else "its workflow_id is random, and another one in each process; give one, DotFlow(workflow_id='...')"
+        )
+        _logger().warning("workflow %s has nothing to resume, and runs from the start: %s", self.workflow_id, reason)
 
     def _say_what_is_gone(self, record: dict[str, Any]) -> None:
         if not record:
