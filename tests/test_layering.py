@@ -19,6 +19,7 @@ VALUES, CONTRACTS, ENGINE, PROVIDERS, ROOT, EDGES = range(6)
 LAYERS = {
     "dotflow.core.types": VALUES,
     "dotflow.core.exception": VALUES,
+    "dotflow.core.calling": VALUES,
     "dotflow.core.context": VALUES,
     "dotflow.core.action": VALUES,
     "dotflow.core.task": VALUES,

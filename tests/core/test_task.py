@@ -139,7 +139,7 @@ def test_group_name_that_makes_no_sense_is_refused(builder: TaskBuilder, wrong: 
 
 def test_step_without_action_is_refused(builder: TaskBuilder) -> None:
     """A plain function, a plain class or a value cannot be a step; the message says how to make it one."""
-    for wrong, shown in ((undecorated, "undecorated"), (dict, "dict"), (5, "5"), (None, "a step")):
+    for wrong, shown in ((undecorated, "undecorated"), (dict, "dict"), (5, "did you call the step"), (None, "None")):
         with pytest.raises(MissingActionDecorator, match="decorate it with @action") as caught:
             builder.add(wrong)
         assert shown in str(caught.value)

@@ -58,6 +58,14 @@ def test_pauses_are_skipped_and_recorded(dotflow_run, dotflow_clock, dotflow_eve
     ]
 
 
+def test_a_function_that_is_no_step_is_not_guessed_about(dotflow_run):
+    def build():
+        return DotFlow()
+
+    with pytest.raises(ValueError, match=r"if it makes the workflow, write dotflow_run\\(build\\(\\)\\)"):
+        dotflow_run(build)
+
+
 def test_async_steps_and_loops_do_not_wait_either(dotflow_run, dotflow_clock, dotflow_events):
     assert dotflow_run(never).status == "Failed"
     workflow = DotFlow()

@@ -8,6 +8,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
+from dotflow.core.calling import explained
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, MissingActionDecorator
 
@@ -119,6 +120,7 @@ class Action(Generic[P, R]):
 
     func: Callable[P, R]
 
+    @explained
     def __init__(
         self,
         func: Callable[P, R] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dotflow.core.calling import explained
 from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Config:
         ``executor``, ``codec``, ``types``, ``secrets``, ``capture_output`` and ``keep_runs`` are new.
     """
 
+    @explained
     def __init__(
         self,
         storage: Storage | None = None,
@@ -174,6 +176,8 @@ def _checked(name: str, provider: object) -> object:
 
     contract = getattr(importlib.import_module(f"dotflow.abc.{name}"), CONTRACTS[name])
     if not isinstance(provider, contract):
+        if name == "storage" and isinstance(provider, str):
+            raise _no_storage(provider)
         if name == "executor" and callable(getattr(provider, "submit", None)) and not isinstance(provider, type):
             return _wrapped(provider)
         raise NotCallableObject(
@@ -188,6 +192,19 @@ def _checked(name: str, provider: object) -> object:
 
         return whole(provider, contract)
     return provider
+
+
+def _no_storage(text: str) -> NotCallableObject:
+    """Return the error for a text in the place of a storage."""
+    from dotflow.providers.by_url import known_schemes, masked
+
+    found = text.partition(":")[0] in known_schemes()
+    shown = masked(text) if found else text
+    return NotCallableObject(
+        "Config(storage=...)",
+        expected=f"an instance of dotflow.abc.storage.Storage, got the text {shown!r}",
+        hint=f"write Config.from_url({shown if found else 'sqlite:///flow.db'!r}), or inherit from Storage",
+    )
 
 
 def _wrapped(pool: Any) -> Executor:

@@ -6,7 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, overload
 
-from dotflow.core.config import Config
+from dotflow.core.calling import explained, no_argument
+from dotflow.core.config import CONTRACTS, Config
 from dotflow.core.exception import ConfigurationError, NotCallableObject, StorageError, WorkflowBusy
 from dotflow.core.task import Task, TaskBuilder, basic_callback, has_controls
 from dotflow.core.types import TypeExecution, TypeInputChange
@@ -40,6 +41,21 @@ if TYPE_CHECKING:
         keep_results: bool
 
 
+START_OPTIONS = (
+    "mode",
+    "on_success",
+    "on_failure",
+    "keep_going",
+    "resume",
+    "on_input_change",
+    "fingerprint",
+    "wait",
+    "listeners",
+    "progress",
+    "keep_results",
+)
+
+
 class DotFlow:
     """A workflow.
 
@@ -59,11 +75,14 @@ class DotFlow:
         ConfigurationError: a *workflow_id* that cannot be one.
     """
 
+    @explained
     def __init__(
         self, config: Config | None = None, workflow_id: UUID | str | None = None, name: str | None = None
     ) -> None:
         if config is not None and not isinstance(config, Config):
-            raise NotCallableObject("DotFlow(config=...)", expected="a dotflow.Config", given=config)
+            raise NotCallableObject(
+                "DotFlow(config=...)", expected="a dotflow.Config", given=config, hint=_instead_of(config)
+            )
         self.config = config if config is not None else Config()
         known = workflow_id if workflow_id is not None else os.environ.get("WORKFLOW_ID") or None
         self._untouched = known is None
@@ -82,6 +101,7 @@ class DotFlow:
             self._name = socket.gethostname() or "local"
         return self._name
 
+    @explained
     def start(
         self,
         *,
@@ -142,6 +162,7 @@ class DotFlow:
         )
         return self.launch(options)
 
+    @explained
     async def start_async(
         self,
         *,
@@ -209,6 +230,9 @@ class DotFlow:
         """
         from dotflow.core.ticking import ScheduleHandle, Ticker
 
+        for name in kwargs:
+            if name not in Options._fields:
+                raise TypeError(no_argument("schedule", name, ("background", *START_OPTIONS)))
         Options(**kwargs).check()
         if background:
             return ScheduleHandle(Ticker(self), kwargs)
@@ -349,6 +373,20 @@ class DotFlow:
 
     def __repr__(self) -> str:
         return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"
+
+
+def _instead_of(config: object) -> str:
+    """Return how what was given in the place of a config is given."""
+    import importlib
+
+    if isinstance(config, str):
+        if "://" in config:
+            return "a storage is given as DotFlow(Config.from_url(...))"
+        return f"a name is given as DotFlow(workflow_id={config!r})"
+    for name, contract in CONTRACTS.items():
+        if isinstance(config, getattr(importlib.import_module(f"dotflow.abc.{name}"), contract)):
+            return f"write DotFlow(Config({name}=...))"
+    return ""
 
 
 def _random_id() -> UUID:

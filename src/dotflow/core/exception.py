@@ -71,19 +71,30 @@ class NotCallableObject(ConfigurationError, TypeError):
 class MissingActionDecorator(ConfigurationError, TypeError):
     """A step was not made by ``@action``."""
 
-    def __init__(self, step: object = None) -> None:
-        what = "a step" if step is None else _describe(step)
-        super().__init__(f"{what} cannot be a step: decorate it with @action (from dotflow import action)")
+    def __init__(self, step: object = ...) -> None:
+        what = "a step" if step is ... else _describe(step)
+        text = f"{what} cannot be a step: decorate it with @action (from dotflow import action)"
+        if step is not ... and not callable(step):
+            text = (
+                f"{what} cannot be a step; did you call the step? Add it without parentheses, task.add(step): what it "
+                "returns is not known before it runs. A function becomes a step when you decorate it with @action"
+            )
+        super().__init__(text)
 
 
 class StepSignatureError(ConfigurationError, TypeError):
     """A step has a required parameter that dotflow does not fill."""
 
     def __init__(self, step: str, parameters: tuple[str, ...]) -> None:
+        from dotflow.core.module import nearest
+
         names = ", ".join(repr(name) for name in parameters)
+        meant = "".join(
+            nearest(name, ("initial_context", "previous_context", "task"), least=0.5) for name in parameters
+        )
         super().__init__(
             f"step {step!r} has the parameter {names}, which nothing fills; a step may ask for "
-            "'initial_context', 'previous_context' and 'task', anything else needs a default"
+            f"'initial_context', 'previous_context' and 'task', anything else needs a default{meant}"
         )
         self.parameters = parameters
 
@@ -92,17 +103,22 @@ class ExecutionModeNotExist(ConfigurationError):
     """``start(mode=...)`` got a mode that does not exist."""
 
     def __init__(self, mode: object = None, known: tuple[str, ...] = ()) -> None:
+        from dotflow.core.module import nearest
+
         given = "the execution mode" if mode is None else f"mode={mode!r}"
-        super().__init__(
-            f"{given} does not exist; use one of {', '.join(known)}" if known else f"{given} does not exist"
-        )
+        names = [str(each) for each in known]
+        text = f"{given} does not exist" + (f"; use one of {', '.join(names)}" if names else "")
+        super().__init__(text + nearest(str(mode), names))
 
 
 class InvalidOnInputChange(ConfigurationError):
     """``on_input_change=`` is not one of the policies."""
 
     def __init__(self, value: object) -> None:
-        super().__init__(f"on_input_change={value!r} is not a policy; use 'reuse', 'reset' or 'raise'")
+        from dotflow.core.module import nearest
+
+        meant = nearest(str(value), ("reuse", "reset", "raise"))
+        super().__init__(f"on_input_change={value!r} is not a policy; use 'reuse', 'reset' or 'raise'{meant}")
         self.value = value
 
 

@@ -57,13 +57,13 @@ def _modules(package: str) -> list[str]:
     return [found.name for found in pkgutil.iter_modules(sys.modules[package].__path__ if package else None)]
 
 
-def nearest(name: str, known: Iterable[str], most: int = 1) -> str:
+def nearest(name: str, known: Iterable[str], most: int = 1, least: float = ALIKE) -> str:
     """Return a question that offers what is most like *name*, at most *most* of it; nothing if nothing is like it.
 
-    Capitals do not count.
+    Capitals do not count; *least* is how much must agree.
     """
     import difflib
 
     table = {each.lower(): each for each in known}
-    close = [table[each] for each in difflib.get_close_matches(name.lower(), table, most, ALIKE)]
+    close = [table[each] for each in difflib.get_close_matches(name.lower(), table, most, least)]
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

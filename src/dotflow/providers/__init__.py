@@ -144,7 +144,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in PROVIDERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(PROVIDERS)}")
+        from dotflow.core.module import nearest
+
+        everything = f"; there are {', '.join(PROVIDERS)}"
+        meant = "" if name.startswith("_") else nearest(name, PROVIDERS)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant or everything}")
     import importlib
 
     found = globals()[name] = getattr(importlib.import_module(f"dotflow.providers.{PROVIDERS[name]}"), name)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.abc.notify import Notify
+from dotflow.core.calling import explained
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.redact import mask, masked
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -101,6 +102,7 @@ class Messenger(Notify):
 class WebhookMessenger(Messenger):
     """A notifier that posts its messages to a webhook, whose address is a secret."""
 
+    @explained
     def __init__(
         self,
         webhook_url: str,

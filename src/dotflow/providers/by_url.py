@@ -50,6 +50,7 @@ def storage_from(url: str) -> Storage:
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigurationError):
             raise
+        _refuse_unknown(url, getattr(providers, scheme.provider), query)
         raise ConfigurationError(f"storage {masked(url)!r}: {error}; write it like {scheme.example}") from error
 
 
@@ -110,6 +111,16 @@ def _from_entry_point(url: str, scheme: str) -> Storage:
         return found
     known = known_schemes()
     raise ConfigurationError(f"there is no storage {scheme!r}{nearest(scheme, known)} (known: {', '.join(known)})")
+
+
+def _refuse_unknown(url: str, provider: type, query: dict[str, Any]) -> None:
+    import inspect
+
+    known = list(inspect.signature(provider).parameters)
+    for name in query:
+        if name not in known:
+            told = f"there is no parameter {name!r}{nearest(name, known)} (known: {', '.join(known)})"
+            raise ConfigurationError(f"storage {masked(url)!r}: {told}")
 
 
 def _nothing(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:

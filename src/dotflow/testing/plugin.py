@@ -130,7 +130,10 @@ def dotflow_run(
     ``dotflow_run(workflow, **options)``, with the options of ``start``, or ``dotflow_run(step, step, ...)``, which
     makes a workflow of those steps with ``dotflow_config``.
     """
+    from types import FunctionType
+
     from dotflow.core.dotflow import DotFlow
+    from dotflow.core.exception import ConfigurationError
 
     def run(*what: Any, **options: Any) -> Manager:
         if len(what) == 1 and isinstance(what[0], DotFlow):
@@ -138,6 +141,11 @@ def dotflow_run(
         else:
             workflow = DotFlow(request.getfixturevalue("dotflow_config"))
             for step in what:
+                if isinstance(step, FunctionType):
+                    raise ConfigurationError(
+                        f"dotflow_run needs a DotFlow or steps, got the function {step.__name__}: if it makes the "
+                        f"workflow, write dotflow_run({step.__name__}()); if it is a step, decorate it with @action"
+                    )
                 workflow.task.add(step)
         manager = workflow.start(**{**options, "listeners": [*options.get("listeners", ()), dotflow_events]})
         manager.wait()
