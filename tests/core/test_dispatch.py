@@ -22,10 +22,11 @@ from doubles import (
     statuses,
 )
 
-from dotflow import Context, DotFlow, Task, action
+from dotflow import Config, Context, DotFlow, Task, action
 from dotflow.abc.notify import Notify
 from dotflow.core import dispatch
 from dotflow.core.dispatch import FAULTS_KEPT, Dispatcher
+from dotflow.core.exception import DeliveryFailed
 from dotflow.core.types import WorkflowStatus
 
 KINDS: dict[str, Any] = {
@@ -540,3 +541,21 @@ def test_empty_context_reaches_the_first_step() -> None:
     flow(one).start(listeners=[listener])
 
     assert seen == [True, True]
+
+
+def test_delivery_that_fails_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """With its cause; the traceback is there for whoever asks for DEBUG. A defect of an observer has it at once."""
+    caplog.set_level(logging.DEBUG, "dotflow")
+    tell = Dispatcher(Config())
+
+    tell.fault("NotifySlack", "TaskFailed", DeliveryFailed("http://127.0.0.1:9 cannot be reached: refused"))
+    tell.fault("NotifyMine", "TaskFailed", KeyError("x"))
+
+    [line, details, defect] = caplog.records
+    assert line.getMessage() == (
+        "NotifySlack failed at TaskFailed and the run goes on; further failures of this kind are only counted: "
+        "http://127.0.0.1:9 cannot be reached: refused"
+    )
+    assert (line.levelname, details.levelname, defect.levelname) == ("WARNING", "DEBUG", "WARNING")
+    assert "DeliveryFailed: http" in details.getMessage()
+    assert "KeyError: 'x'" in defect.getMessage()

@@ -14,7 +14,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def explained(function: F) -> F:
     """Answer a call that does not fit the signature of *function* by the name that users write.
 
-    A call that fits costs one more call, so this is not for what is called at each step. The signature stays what it is.
+    A call that fits costs one more call, so this is not for what is called at each step. The signature stays.
     """
 
     @functools.wraps(function)

@@ -28,6 +28,7 @@ from dotflow.core.events import (
     WorkflowFinished,
     WorkflowStarted,
 )
+from dotflow.core.exception import DeliveryFailed
 from dotflow.core.lane import END_PATIENCE, Call, Lane, here, lane_of
 from dotflow.core.task import basic_callback
 from dotflow.core.types import WorkflowStatus
@@ -145,10 +146,14 @@ class Dispatcher:
 
         from dotflow.core.redact import mask_long
 
-        logging.getLogger("dotflow").warning(
-            "%s failed at %s and the run goes on; further failures of this kind are only counted\n%s",
-            observer, event, mask_long("".join(traceback.format_exception(error)).rstrip()),
-        )  # fmt: skip
+        logger = logging.getLogger("dotflow")
+        told = mask_long("".join(traceback.format_exception(error)).rstrip())
+        text = "%s failed at %s and the run goes on; further failures of this kind are only counted"
+        if isinstance(error, DeliveryFailed):  # what is wrong is elsewhere
+            logger.warning(f"{text}: %s", observer, event, mask_long(str(error)))
+            logger.debug("%s failed at %s\n%s", observer, event, told)
+        else:
+            logger.warning(f"{text}\n%s", observer, event, told)
 
     def flush(self) -> None:
         """Give network observers a moment to finish; what is left is delivered in the background."""

@@ -169,7 +169,7 @@ class ModuleNotFound(DotflowError, ImportError):
     """An optional library is not installed."""
 
     def __init__(self, module: str, library: str) -> None:
-        super().__init__(f"{module!r} is not installed; install it with: pip install '{library}'")
+        super().__init__(f"the package {module!r} is not installed; install it with: pip install '{library}'")
         self.module, self.library = module, library
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dotflow.core.exception import ConfigurationError, ModuleNotFound, StorageError, StorageUnavailable
+from dotflow.core.exception import ConfigurationError, StorageError, StorageUnavailable
 from dotflow.providers._bucket import Absent, Found
 from dotflow.providers._objects import ObjectStorage
 from dotflow.providers._require import require
@@ -52,10 +52,7 @@ class StorageGCS(ObjectStorage):
     ) -> None:
         if not bucket:
             raise ConfigurationError(f"StorageGCS(bucket=...) needs the name of a bucket, got {bucket!r}")
-        try:
-            storage = require("google.cloud.storage", "gcp")
-        except ModuleNotFoundError as error:  # another package may have made the namespace "google"
-            raise ModuleNotFound("google-cloud-storage", "dotflow[gcp]") from error
+        storage = require("google.cloud.storage", "gcp")
         others = {"project": project, "endpoint": endpoint, "credentials": credentials}
         unused = [name for name, value in others.items() if value is not None]
         if client is not None and unused:
