@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from cli_process import Command, environment
 
-from dotflow.cli import tools
+from dotflow.cli import doctor, tools
 from dotflow.views.graph import FORMATS
 
 ROOT = Path(__file__).parents[2]
@@ -325,6 +325,30 @@ def test_doctor_says_what_is_wrong_and_hides_secrets(command: Command) -> None:
     assert "means nothing to dotflow; did you mean 'DOTFLOW_STORAGE'?" in done.stdout
     assert secret not in done.stdout + done.stderr
     assert "2 of" in done.stdout
+
+
+def test_doctor_begins_with_what_is_wrong(command: Command) -> None:
+    """Whoever looks because something is wrong sees it first."""
+    done = command("doctor", DOTFLOW_STORAGE="s3://")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("WRONG  storage")
+    assert "WRONG" not in done.stdout.partition("OK")[2].removesuffix("something wrong\n")
+
+
+def test_doctor_names_extras_that_are_not_installed_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there, or of which a part is missing, have a line of their own."""
+    wanted = [f"{name}>=1; extra == '{extra}'" for name, extra in
+              (("gone-a", "a"), ("pytest", "b"), ("gone-c", "c"), ("pytest", "d"), ("gone-d", "d"))]  # fmt: skip
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: wanted)
+
+    found = {check.name: check for check in doctor.package_checks()}
+
+    assert list(found)[1:] == ["extra b", "extra d", "other extras"]
+    assert found["other extras"] == (
+        "other extras", "note", "not installed: a, c", "if you need one: pip install 'dotflow[a]', and so on",
+    )  # fmt: skip
+    assert "gone-d is missing" in found["extra d"].text
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ def test_unknown_dependency_names_the_nearest_task() -> None:
         make_plan([task("extract"), task("b", needs=["extrat"])], "sequential")
     with pytest.raises(GraphError, match="depends on 'zzz', which is no task; there are 'extract', 'b'"):
         make_plan([task("extract"), task("b", needs=["zzz"])], "sequential")
+    with pytest.raises(GraphError, match="depends on 'zzz', which is no task; there is only 'extract'"):
+        make_plan([task("extract", needs=["zzz"])], "sequential")
 
 
 @pytest.mark.parametrize(

@@ -245,8 +245,10 @@ def test_the_command_line_tests_a_notifier(receiver: Receiver, capsys: pytest.Ca
     from dotflow.cli.command import main
 
     assert main(["notify", "test", "--as", "slack", f"{receiver.url}/services/abcdefgh"]) == 0
-    assert capsys.readouterr().out == "slack: 200 ok\n"
+    assert capsys.readouterr() == ("slack: 200 ok\n", "")
     assert main(["notify", "test", f"{receiver.url}/hook"]) == 0
+    assert "guessed: a webhook that gets JSON" in (told := capsys.readouterr().err)
+    assert "--as NAME (slack, discord, teams, telegram, email, apprise)" in told
     receiver.rule = lambda request: (404, {}, "no_service")
     assert main(["notify", "test", "--as", "slack", f"{receiver.url}/services/abcdefgh"]) == 1
     assert "404: no_service" in capsys.readouterr().err

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import logging
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from dotflow import Config, Context, DotFlow, action
 from dotflow.core.exception import StorageError, StorageUnavailable
-from dotflow.providers import StorageRedis
+from dotflow.providers import StorageFile, StorageRedis, StorageSQLite
 
 PROGRAM = """
 import os, random, resource, subprocess, sys
@@ -169,3 +171,19 @@ def test_database_that_is_not_there_is_an_error_at_once(valkey: tuple[str, int])
 
     assert not isinstance(caught.value, StorageUnavailable)
     storage.close()
+
+
+@pytest.mark.parametrize("kind", [StorageFile, StorageSQLite])
+def test_folder_that_is_made_is_told_once(kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its name, as information: a place that is misspelt is made like any other."""
+    caplog.set_level(logging.INFO, "dotflow")
+    folder = tmp_path / "no" / "such"
+    place = folder if kind is StorageFile else folder / "flow.db"
+
+    for _ in range(2):
+        storage = kind(place)
+        storage.lock("w")()
+        storage.post(key="w-a", context=Context(1))
+        storage.close()
+
+    assert caplog.messages == [f"made the folder {folder}"]

@@ -56,7 +56,7 @@ def examine(wish: Wish, timeout: float, as_json: bool) -> int:
         write(sys.stdout, json.dumps({"ok": not wrong, "checks": [check._asdict() for check in checks]}, indent=2))
         return 1 if wrong else 0
     wide = max(len(check.name) for check in checks)
-    for check in checks:
+    for check in sorted(checks, key=lambda check: check.state != WRONG):
         write(sys.stdout, escape(f"{check.state.upper():5}  {check.name:{wide}}  {check.text}"))
         if check.fix:
             write(sys.stdout, escape(f"{'':5}  {'':{wide}}  fix: {check.fix}"))
@@ -97,8 +97,15 @@ def package_checks() -> Iterator[Check]:
             extras.setdefault(match[3] or "", []).append((match[1], match[2]))
     for package, least in extras.pop("", []):
         yield _required(package, least)
+    missing = []
     for extra, packages in sorted(extras.items()):
-        yield _extra(extra, packages)
+        if any(_version(package) for package, _ in packages):
+            yield _extra(extra, packages)
+        else:
+            missing.append(extra)
+    if missing:
+        fix = f"if you need one: pip install 'dotflow[{missing[0]}]'" + (", and so on" if len(missing) > 1 else "")
+        yield Check("other extras", NOTE, f"not installed: {', '.join(missing)}", fix)
 
 
 def _required(package: str, least: str | None) -> Check:
@@ -113,8 +120,6 @@ def _required(package: str, least: str | None) -> Check:
 def _extra(extra: str, packages: list[tuple[str, str | None]]) -> Check:
     install = f"pip install -U 'dotflow[{extra}]'"
     found = {package: _version(package) for package, _ in packages}
-    if not any(found.values()):
-        return Check(f"extra {extra}", NOTE, "not installed", f"if you need it: {install}")
     told = ", ".join(f"{package} {version or 'is missing'}" for package, version in found.items())
     old = [package for package, least in packages if least and _numbers(found[package] or least) < _numbers(least)]
     if old:

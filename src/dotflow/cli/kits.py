@@ -149,13 +149,34 @@ def _show(target: str, kind: str, verdicts: Iterator[Verdict], as_json: bool) ->
     failed = [verdict for verdict in found if verdict.problem]
     if as_json:
         clauses = [
-            {"clause": v.clause.removeprefix("test_"), "claim": v.claim, "passed": not v.problem, "why": v.problem}
+            {
+                "clause": v.clause.removeprefix("test_"),
+                "claim": v.claim,
+                "passed": not v.problem,
+                "absent": list(v.absent),
+                "why": v.problem,
+            }
             for v in found
         ]
         click.echo(json.dumps({"provider": target, "kind": kind, "passed": not failed, "clauses": clauses}, indent=2))
     else:
-        lines = [("clause", "verdict", "why")]
-        lines += [(v.clause.removeprefix("test_"), "FAIL" if v.problem else "pass", v.problem) for v in found]
-        write_table(lines)
-        click.echo(f"{target}: {len(found) - len(failed)} of {len(found)} clauses of {kind} hold")
+        write_table([("clause", "verdict", "why"), *map(_row, found)])
+        _count(target, kind, found, len(failed))
     return 1 if failed else 0
+
+
+def _row(verdict: Verdict) -> tuple[str, str, str]:
+    name = verdict.clause.removeprefix("test_")
+    if verdict.absent:
+        return name, "absent", f"the class has no {' and no '.join(verdict.absent)}"
+    return name, "FAIL" if verdict.problem else "pass", verdict.problem
+
+
+def _count(target: str, kind: str, found: list[Verdict], failed: int) -> None:
+    absent = sum(bool(verdict.absent) for verdict in found)
+    tried = len(found) - absent
+    line = f"{target}: {tried - failed} of {tried} clauses of {kind} hold"
+    if absent:
+        names = dict.fromkeys(name for verdict in found for name in verdict.absent)
+        line += f"; {absent} more are about what the class does not have: {', '.join(names)}"
+    click.echo(line)

@@ -69,6 +69,10 @@ HOSTS = {
     "logic.azure.com": "teams",
     "api.powerplatform.com": "teams",
 }
+GUESSED = (
+    "guessed: a webhook that gets JSON, since the host is no service's own; "
+    f"if it is another one, say --as NAME ({', '.join(name for name in SERVICES if name != 'webhook')})"
+)
 SCHEMES = {"tgram": "telegram", "smtp": "email", "http": "webhook", "https": "webhook"}
 
 
@@ -91,6 +95,8 @@ def send_test(url: str, service: str | None) -> int:
     from dotflow.core.redact import mask
 
     name = service or service_of(url)
+    if service is None and name == "webhook":
+        write(sys.stderr, GUESSED)
     notify = SERVICES[name](url)
     try:
         answer = _send(notify, _task())

@@ -132,7 +132,9 @@ def make_group(guarded: Callable[..., int], group: type[click.Group]) -> click.G
     @click.option("--alone", is_flag=True, help="Leave out what takes several processes on the same data.")
     @as_json
     def check(target: str, url: str | None, given: tuple[str, ...], **how: Any) -> int:
-        """Run the contract kit of its kind on a provider, and print a table: clause, pass or FAIL, why.
+        """Run the contract kit of its kind on a provider, and print a table: clause, pass, FAIL or absent, why.
+
+        Absent: the clause is about an optional method that the class does not have, which is no fault.
 
         A function that returns a provider will do as well. What it talks to has to be there, and is written to.
         Relative paths lead into a temporary folder. Exit codes: 0 every clause holds, 1 one does not, 2 wrong usage.

@@ -10,7 +10,7 @@ from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dotflow.core.task import Task
 
@@ -139,6 +139,11 @@ MODES: Mapping[TypeExecution, Mode] = {
 }
 
 
+def _all_of(names: Iterable[str]) -> str:
+    first, *others = map(repr, names)
+    return f"there are {', '.join([first, *others])}" if others else f"there is only {first}"
+
+
 def _graph(tasks: Sequence[Task], names: Mapping[str, int]) -> Edges:
     parents: Edges = []
     for task in tasks:
@@ -146,7 +151,7 @@ def _graph(tasks: Sequence[Task], names: Mapping[str, int]) -> Edges:
             needs = tuple([names[name] for name in task.depends_on or ()])
         except KeyError as error:
             [name] = error.args
-            hint = nearest(name, names) or f"; there are {', '.join(map(repr, names))}"
+            hint = nearest(name, names) or f"; {_all_of(names)}"
             raise GraphError(f"task {task.task_id!r} depends on {name!r}, which is no task{hint}") from None
         parents.append(needs)
     if any(needs and max(needs) >= position for position, needs in enumerate(parents)):

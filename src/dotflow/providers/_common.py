@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -32,6 +33,15 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def make_folder(path: str) -> None:
+    """Make the folder *path* and those above it, where they are missing, and say so: it may be misspelt."""
+    if os.path.isdir(path):
+        return
+    os.makedirs(path, exist_ok=True)
+    if "logging" in sys.modules:  # else nobody listens
+        sys.modules["logging"].getLogger("dotflow").info("made the folder %s", path)
 
 
 def needs_prefix(prefix: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dotflow.core.context import Context
 from dotflow.core.exception import StorageError
-from dotflow.providers._common import tell_of_forks
+from dotflow.providers._common import make_folder, tell_of_forks
 from dotflow.providers._lock import FolderGuard
 from dotflow.providers._saved import document_of, file_name, key_of, read_document
 
@@ -68,6 +68,7 @@ class Folder:
         self._guard = FolderGuard(os.path.join(path, "locks", ".tasks"))
         tell_of_forks(self)
         with self.blame():
+            make_folder(path)
             os.makedirs(self._tasks, exist_ok=True)
         self.sweep()
         if os.path.exists(self._batch):

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import WorkflowBusy
-from dotflow.providers._common import tell_of_forks
+from dotflow.providers._common import make_folder, tell_of_forks
 from dotflow.providers._saved import file_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def lead(folder: str, workflow_id: Any, wait: float) -> Callable[[], None]:
         WorkflowBusy: another leader holds it still after *wait* seconds.
         OSError: *folder* cannot be used.
     """
-    os.makedirs(folder, exist_ok=True)
+    if not os.path.isdir(folder):
+        make_folder(os.path.dirname(folder))
+        os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"{file_name(str(workflow_id))}.lock")
     until = time.monotonic() + wait
     while (fd := _take(path)) is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from dotflow.core.exception import CorruptCheckpoint, StorageError, StorageUnavailable
+from dotflow.providers._common import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ class Database:
         return kind(f"the database {self.path!r}: {error}; {advice}", provider=self._provider, key=key)
 
     def _open(self) -> sqlite3.Connection:
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        make_folder(os.path.dirname(self.path))
         timeout = self._timeout
         new = sqlite3.connect(self.path, timeout=timeout, isolation_level=None, check_same_thread=False)
         try:

@@ -15,7 +15,7 @@ from dotflow.testing.same import same, short
 from dotflow.testing.storage_clauses import ThreeMethods, across_processes, claim, task, together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CALLS: dict[str, Callable[[Storage], Any]] = {
     "get_many": lambda storage: storage.get_many(["k"]),
@@ -35,6 +35,14 @@ class Abilities(ThreeMethods):
     """Clauses for what a storage may have besides the three methods."""
 
     supports_ttl: bool | None = None
+    absent: Sequence[str] = ()
+
+    def about(self, *abilities: str) -> bool:
+        """Whether the clause that runs has something to try: it is about *abilities*, all of which the storage has."""
+        if self.has(*abilities):
+            return True
+        self.absent = [ability for ability in abilities if not self.storage.can(ability)]
+        return False
 
     def has(self, *abilities: str) -> bool:
         """Whether the storage has all of *abilities*; calling one that it lacks must say which."""
@@ -52,7 +60,7 @@ class Abilities(ThreeMethods):
 
     def test_get_many_gives_those_that_exist(self) -> None:
         """As ``get`` does, one by one."""
-        if not self.has("get_many"):
+        if not self.about("get_many"):
             return
         keys = [f"{self.mark}-{number}" for number in range(300)]
         for number in range(0, 300, 3):
@@ -67,7 +75,7 @@ class Abilities(ThreeMethods):
 
     def test_post_many_saves_all(self) -> None:
         """Of two values for one key the last; each is read by other clients."""
-        if not self.has("post_many"):
+        if not self.about("post_many"):
             return
         items = [(f"{self.mark}-{number}", Context({"n": number}, "t", self.mark)) for number in range(50)]
         self.storage.post_many(items=[(items[0][0], Context("first")), *items])
@@ -78,7 +86,7 @@ class Abilities(ThreeMethods):
 
     def test_post_many_refuses_all_for_one(self) -> None:
         """A value that is no JSON keeps the others from being saved."""
-        if not self.has("post_many") or self.storage.keeps_objects:
+        if not self.about("post_many") or self.storage.keeps_objects:
             return
         keys = [f"{self.mark}-{name}" for name in "abc"]
         self.put(keys[0], "old")
@@ -94,7 +102,7 @@ class Abilities(ThreeMethods):
     @across_processes
     def test_a_killed_post_many_saves_all_or_nothing(self) -> None:
         """The writer is killed at instants all over ``post_many``."""
-        if not self.has("post_many"):
+        if not self.about("post_many"):
             return
         keys = [f"{self.mark}-{number}" for number in range(5)]
         new = [(key, {"new": key, "fill": "n" * 3000}) for key in keys]
@@ -114,7 +122,7 @@ class Abilities(ThreeMethods):
 
     def test_delete_tells_whether_it_was_there(self) -> None:
         """And removes this key alone, for every client."""
-        if not self.has("delete"):
+        if not self.about("delete"):
             return
         key, other = f"{self.mark}-a", f"{self.mark}-ab"
         self.put(key, 1)
@@ -128,7 +136,7 @@ class Abilities(ThreeMethods):
 
     def test_delete_prefix_removes_what_begins_with_it(self) -> None:
         """And nothing else, whatever the characters mean to the backend."""
-        if not self.has("delete_prefix"):
+        if not self.about("delete_prefix"):
             return
         mark = self.mark
         for start in ("p_", "p%", "p*", "p[a]", "p-"):
@@ -148,7 +156,7 @@ class Abilities(ThreeMethods):
 
     def test_the_empty_prefix_is_refused(self) -> None:
         """It would remove everything."""
-        if not self.has("delete_prefix"):
+        if not self.about("delete_prefix"):
             return
         self.put(f"{self.mark}-a", 1)
         try:
@@ -160,7 +168,7 @@ class Abilities(ThreeMethods):
 
     def test_list_keys_gives_what_begins_with_the_prefix(self) -> None:
         """Keys as they were saved, each once, whatever the characters mean to the backend."""
-        if not self.has("list_keys"):
+        if not self.about("list_keys"):
             return
         ends = ("a", "a_b", "axb", "a%b", "a*", "a[b]", "ü", "🦆", "/b", "..", "A", " ", "'", "k" * 400)
         keys = [f"{self.mark}-{end}" for end in ends]
@@ -175,7 +183,7 @@ class Abilities(ThreeMethods):
 
     def test_list_keys_does_not_give_what_was_deleted(self) -> None:
         """Also after the key was saved again, and deleted again."""
-        if not self.has("list_keys", "delete"):
+        if not self.about("list_keys", "delete"):
             return
         key, other = f"{self.mark}-a", f"{self.mark}-b"
         self.put(other, 1)
@@ -187,7 +195,7 @@ class Abilities(ThreeMethods):
 
     def test_clear_removes_one_workflow_and_no_other(self) -> None:
         """Ids that share a prefix, that are UUIDs, or that mean something to the backend."""
-        if not self.has("clear"):
+        if not self.about("clear"):
             return
         ends = ("", "-1", "-1-x", "-10", "1", "_1", "%", "*", "[a]", "-%2D", "A", "ü")
         ids: list[Any] = [f"{self.mark}{end}" for end in ends] + [uuid.uuid4(), uuid.uuid4()]
@@ -211,7 +219,7 @@ class Abilities(ThreeMethods):
 
     def test_create_saves_once(self) -> None:
         """A key that is there stays as it is."""
-        if not self.has("create"):
+        if not self.about("create"):
             return
         key, other = f"{self.mark}-a", self.client()
         claim(self.storage.create(key=key, context=Context([1], "t", self.mark)) is True, "create() must return True")
@@ -224,7 +232,7 @@ class Abilities(ThreeMethods):
 
     def test_of_threads_that_create_one_wins(self) -> None:
         """Eight at once; what is saved is the winner's."""
-        if not self.has("create"):
+        if not self.about("create"):
             return
         for number in range(8):
             key, winners = f"{self.mark}-{number}", list[int]()
@@ -240,7 +248,7 @@ class Abilities(ThreeMethods):
     @across_processes
     def test_of_processes_that_create_one_wins(self) -> None:
         """Four at once."""
-        if not self.has("create"):
+        if not self.about("create"):
             return
         for number in range(3):
             key = f"{self.mark}-{number}"
@@ -255,7 +263,7 @@ class Abilities(ThreeMethods):
 
     def test_atomic_swap_compares(self) -> None:
         """The value, where ``None`` stands for a missing key; a refusal changes nothing."""
-        if not self.has("atomic_swap"):
+        if not self.about("atomic_swap"):
             return
         key, storage = f"{self.mark}-a", self.storage
 
@@ -278,7 +286,7 @@ class Abilities(ThreeMethods):
 
     def test_threads_that_swap_lose_nothing(self) -> None:
         """Four count to 40 together."""
-        if not self.has("atomic_swap"):
+        if not self.about("atomic_swap"):
             return
         key = f"{self.mark}-a"
 
@@ -292,7 +300,7 @@ class Abilities(ThreeMethods):
     @across_processes
     def test_processes_that_swap_lose_nothing(self) -> None:
         """Four count to 60 together."""
-        if not self.has("atomic_swap"):
+        if not self.about("atomic_swap"):
             return
         key = f"{self.mark}-a"
         children = [self.children.start(works.count_by_swapping, key, 15) for _ in range(4)]
@@ -304,7 +312,7 @@ class Abilities(ThreeMethods):
 
     def test_one_leads(self) -> None:
         """Until it gives that up; another workflow has another leader."""
-        if not self.has("lock"):
+        if not self.about("lock"):
             return
         other = self.client()
         release = self.storage.lock(self.mark)
@@ -323,7 +331,7 @@ class Abilities(ThreeMethods):
 
     def test_who_waits_gets_the_lead(self) -> None:
         """As soon as it is given up."""
-        if not self.has("lock"):
+        if not self.about("lock"):
             return
         release = self.storage.lock(self.mark)
         got: list[Callable[[], None]] = []
@@ -337,7 +345,7 @@ class Abilities(ThreeMethods):
     @across_processes
     def test_processes_lead_one_after_the_other(self) -> None:
         """Three count to 12 together."""
-        if not self.has("lock"):
+        if not self.about("lock"):
             return
         key = f"{self.mark}-a"
         children = [self.children.start(works.count_under_lock, self.mark, key, 4) for _ in range(3)]
@@ -348,7 +356,7 @@ class Abilities(ThreeMethods):
     @across_processes
     def test_a_killed_leader_holds_nothing(self) -> None:
         """While it lives, it does."""
-        if not self.has("lock"):
+        if not self.about("lock"):
             return
         child = self.children.start(works.hold, self.mark)
         child.hear()
@@ -368,7 +376,7 @@ class Abilities(ThreeMethods):
 
     def test_healthcheck_is_content(self) -> None:
         """With a storage that works, and changes nothing in it."""
-        if not self.has("healthcheck"):
+        if not self.about("healthcheck"):
             return
         self.client().healthcheck()
         self.put(f"{self.mark}-a", 1)
@@ -392,6 +400,7 @@ class Abilities(ThreeMethods):
             post(key=keys[0], context=Context(1), ttl=1)
         except TypeError:  # an option that is not honoured is refused
             claim(self.supports_ttl is None, "supports_ttl = True, and post() takes no ttl")
+            self.absent = ["post(ttl=)"]
             return
         post(key=keys[1], context=Context(2), ttl=1)
         storage.post(key=keys[1], context=Context(3))

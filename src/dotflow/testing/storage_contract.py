@@ -101,11 +101,20 @@ def _clauses(kind: type) -> list[tuple[str, Any]]:
 
 
 class Verdict(NamedTuple):
-    """What became of one clause: its name, what it claims, and how it failed (``""``: it holds)."""
+    """What became of one clause.
+
+    Attributes:
+        clause: Its name.
+        claim: What it claims.
+        problem: How it failed; ``""`` if it holds.
+        absent: The optional methods that it is about and that the class does not have; nothing else was tried then
+            but that a call says so.
+    """
 
     clause: str
     claim: str
     problem: str
+    absent: tuple[str, ...] = ()
 
 
 def check_storage(
@@ -133,11 +142,11 @@ def check_storage(
             hasattr(clause, "across_processes") and not shared_between_processes
         ):
             continue
-        verdicts.append(Verdict(name, str(clause.__doc__), _try(recipe, shared, name)))
+        verdicts.append(Verdict(name, str(clause.__doc__), *_try(recipe, shared, name)))
     return verdicts
 
 
-def _try(recipe: Callable[[], Storage], spec: str | None, name: str) -> str:
+def _try(recipe: Callable[[], Storage], spec: str | None, name: str) -> tuple[str, tuple[str, ...]]:
     kit = StorageContract()
     try:
         kit.begin(recipe, spec)
@@ -146,5 +155,5 @@ def _try(recipe: Callable[[], Storage], spec: str | None, name: str) -> str:
         finally:
             kit.end()
     except Exception as error:  # whatever the storage raises is the verdict
-        return f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
-    return ""
+        return f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error), ()
+    return "", tuple(kit.absent)
