@@ -41,21 +41,6 @@ if TYPE_CHECKING:
         keep_results: bool
 
 
-START_OPTIONS = (
-    "mode",
-    "on_success",
-    "on_failure",
-    "keep_going",
-    "resume",
-    "on_input_change",
-    "fingerprint",
-    "wait",
-    "listeners",
-    "progress",
-    "keep_results",
-)
-
-
 class DotFlow:
     """A workflow.
 
@@ -232,7 +217,11 @@ class DotFlow:
 
         for name in kwargs:
             if name not in Options._fields:
-                raise TypeError(no_argument("schedule", name, ("background", *START_OPTIONS)))
+                import inspect
+
+                raise TypeError(
+                    no_argument("schedule", name, ("background", *inspect.signature(self.start).parameters))
+                )
         Options(**kwargs).check()
         if background:
             return ScheduleHandle(Ticker(self), kwargs)
