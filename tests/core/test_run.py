@@ -593,3 +593,14 @@ def test_any_graph_ends_with_every_rule_kept(seed: int) -> None:
     finals = {str(each.status) for each in run.tasks}
     assert finals <= {"Completed", "Failed", "Not started", "Paused"}
     assert (run.finish() is WorkflowStatus.COMPLETED) is (finals == {"Completed"})
+
+
+def test_an_attempt_that_was_given_up_before_it_began_does_not_count() -> None:
+    """``retry_count`` counts failures that another attempt followed: after a stop in the pause, none did."""
+    run = chain(retried)
+    run.fail(lost(order_of(run)), 0)
+    assert run.tasks[0].retry_count == 1
+    run.stop(Stop(WorkflowStatus.CANCELLED))
+    run.abandon(1)
+
+    assert (run.tasks[0].status, run.tasks[0].retry_count) == (TypeStatus.PAUSED, 0)

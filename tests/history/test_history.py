@@ -458,3 +458,50 @@ def test_process_with_the_same_id_is_not_mistaken() -> None:
     assert alive({**mine, "pid": 2**22 + 1}) is False
     assert re.fullmatch(r"\d+", mine["began"])
     assert os.getpid() == mine["pid"]
+
+
+def test_history_does_not_hurry_a_clock_that_stands_still(storage: StorageSQLite) -> None:
+    """Looking for requests takes no time of a test's clock, whether the run pauses or a step takes long."""
+    from dotflow.core.pace import paced_by
+    from dotflow.testing import FakeClock
+
+    tries: list[int] = []
+
+    @action(retry=2, retry_delay=3600)
+    def at_second() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("no")
+
+    @action
+    async def long() -> None:
+        await asyncio.sleep(0.2)
+
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([at_second, long])
+    clock = FakeClock()
+    with paced_by(clock):
+        workflow.start().raise_for_failure()
+
+    assert clock.slept == [3600]
+    [task, _] = Runs(storage).tasks(Runs(storage).list()[0])
+    assert task.duration == 3600
+
+
+def test_cancelled_in_the_pause_before_another_attempt(storage: StorageSQLite) -> None:
+    """The run ends at once; the attempt that was not made is not counted."""
+
+    @action(retry=2, retry_delay=600)
+    def fails_often() -> None:
+        raise ValueError("no")
+
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([fails_often, one])
+    manager = workflow.start(mode="background")
+    eventually(lambda: manager.tasks[0].status == "Retry")
+    Runs(storage).request_cancel(manager.run_id)
+
+    assert manager.wait(PATIENCE)
+    assert manager.status == "Cancelled"
+    found = [(each.status, each.attempts, len(each.errors)) for each in Runs(storage).tasks(Runs(storage).list()[0])]
+    assert found == [("Paused", 1, 1), ("Not started", 0, 0)]

@@ -275,3 +275,24 @@ def test_nothing_is_kept_where_nobody_is_notified(tmp_path: Path) -> None:
     memory = StorageDefault()
     flow(memory, Ear()).start()
     assert records(memory) == []
+
+
+def test_a_failure_to_save_is_owed_too(tmp_path: Path) -> None:
+    """That a result could not be kept is on record before anybody is told, like every other failure."""
+    storage = StorageSQLite(str(tmp_path / "db"))
+    found: list[list[str]] = []
+
+    class Looks(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            if task.status == "Failed":
+                found.append([key for key in storage.list_keys() if NEWS in key])
+
+    @action
+    def strange() -> object:
+        return object()
+
+    workflow = DotFlow(Config(storage=storage, notify=Looks()), workflow_id="w")
+    workflow.task.add(strange)
+    workflow.start()
+
+    assert found == [[f"w-{NEWS}.strange"]]

@@ -248,6 +248,7 @@ class Watch:
         store: Their results.
         fault: Told when the storage cannot be read or written; the run goes on.
         clock: The monotonic clock of the run.
+        waits: Whether time passes by itself on that clock; else nobody waits for the next look.
 
     Attributes:
         due: When to call ``look`` next, on that clock.
@@ -261,8 +262,10 @@ class Watch:
         store: Checkpoint,
         fault: Callable[[str, str, Exception], None],
         clock: Callable[[], float],
+        waits: bool = True,
     ) -> None:
         self._journal, self._tasks, self._store, self._fault, self._clock = journal, tasks, store, fault, clock
+        self.waits = waits
         self.due = clock() + LOOK_EVERY
         self.failed = False
 

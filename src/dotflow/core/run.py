@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS
-from dotflow.core.context import Later, make_context, together
+from dotflow.core.context import Context, Later, make_context, together
 from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dotflow.core.capture import Capture
-    from dotflow.core.context import Context
     from dotflow.core.plan import Plan
     from dotflow.core.task import Task
 
@@ -218,6 +217,8 @@ class Run:
         """Note that whatever still runs, or waits for another attempt, is given up."""
         waiting = [index for _, index in self._later]
         self._later.clear()
+        for index in waiting:
+            self.tasks[index].retry_count -= 1  # no other attempt follows the one that failed
         return [self.pause(index, now) for index in (*self._flying, *waiting)]
 
     def finish(self) -> WorkflowStatus:
@@ -292,8 +293,9 @@ class Run:
         self._forget(self._told)
         self._told = None if self._wanted[index] else index  # observers are told of it now; after that nobody is
         parents = self._plan[0][index]
-        if len(parents) > 1:
-            self.tasks[index]._previous = tuple([self.tasks[parent] for parent in parents])
+        task = self.tasks[index]
+        if isinstance(task._previous, Context):  # it would keep the values
+            task._previous = _tasks_of(self.tasks, parents)
         for parent in parents:
             self._wanted[parent] -= 1
             if not self._wanted[parent]:
@@ -330,3 +332,8 @@ class Run:
             blockers[child] -= 1
             if not blockers[child]:
                 self._ready[self._lanes[child] if self._lanes else 0].append(child)
+
+
+def _tasks_of(tasks: Sequence[Task], parents: Sequence[int]) -> Task | tuple[Task, ...]:
+    found = tuple([tasks[parent] for parent in parents])
+    return found[0] if len(found) == 1 else found

@@ -439,7 +439,8 @@ class Manager:
         if self._journal is not None:
             from dotflow.core.journal import Watch
 
-            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, self._clock.monotonic)
+            clock, real = self._clock.monotonic, self._clock is time
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, clock, real)
         return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:
