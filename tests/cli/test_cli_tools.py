@@ -171,16 +171,31 @@ def test_ending_of_the_file_is_the_format(graphs: Command, name: str, start: byt
     assert not list(graphs.folder.glob(".*.part"))
 
 
-def test_graph_shows_what_is_saved_of_a_run(graphs: Command) -> None:
-    """Before, in the middle and at the end; nothing runs for it."""
+def test_graph_shows_how_a_run_went(graphs: Command) -> None:
+    """Before, in the middle and at the end, by workflow id and by run id; nothing runs for it."""
     assert graphs("graph", "night:build", "--run", "night").returncode == 2
     assert graphs("start", "-w", "night:build").returncode == 1
 
     for options in (("--run", "night"), ("--storage", "sqlite", "-p", "kept.db")):
         done = graphs("graph", "night:build", *options)
-        assert done.stdout == "extract  ✔ Completed\n↓ load   ○ Not completed\n", done.stderr
+        assert re.sub(r" \d.*", "", done.stdout) == "extract  ✔ Completed\n↓ load   ✘ Failed\n", done.stderr
+    failed = json.loads(graphs("runs", "--storage", "sqlite:///kept.db", "--json").stdout)[0]["run_id"]
+    assert graphs("start", "-w", "night:build").returncode == 1
     assert graphs("start", "-w", "night:build", "--resume").returncode == 0
     assert graphs("graph", "night:build", "--run", "night").stdout.count("✔ Completed") == 2
+    assert "✘ Failed" in graphs("graph", "night:build", "--run", failed).stdout
+
+
+def test_graph_shows_what_is_saved_of_a_run_without_a_history(graphs: Command) -> None:
+    flow = (graphs.folder / "night.py").read_text()
+    (graphs.folder / "night.py").write_text(
+        flow.replace('StorageSQLite("kept.db")', 'StorageSQLite("kept.db"), keep_runs=0')
+    )
+    assert graphs("start", "-w", "night:build").returncode == 1
+
+    done = graphs("graph", "night:build", "--run", "night")
+
+    assert done.stdout == "extract  ✔ Completed\n↓ load   ○ Not completed\n", done.stderr
 
 
 def test_misspelt_run_gets_the_nearest(graphs: Command) -> None:

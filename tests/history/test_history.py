@@ -458,6 +458,19 @@ def test_process_with_the_same_id_is_not_mistaken() -> None:
     assert alive({**mine, "pid": 2**22 + 1}) is False
     assert re.fullmatch(r"\d+", mine["began"])
     assert os.getpid() == mine["pid"]
+    assert alive({**mine, "pid": 2**80}) is False
+    assert alive({**mine, "began": ""}) is None
+
+
+def test_process_that_the_system_hides_is_not_taken_for_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another user's process, ``/proc`` may show nothing: it is there all the same."""
+    from dotflow.core import identity
+
+    mine = identity.identity()
+    monkeypatch.setattr(identity, "PROCESSES", str(tmp_path))
+
+    assert identity.alive(mine) is None
+    assert identity.alive({**mine, "pid": 2**22 + 1}) is False
 
 
 def test_history_does_not_hurry_a_clock_that_stands_still(storage: StorageSQLite) -> None:

@@ -256,7 +256,7 @@ class Run:
             if "initial_context" in params:
                 initial = self._stamped(task.initial_context)
             if "task" in params:
-                task.idempotency_key = key = f"{self.run_id}:{task.task_id}"
+                task.idempotency_key = key = _key_of(self.run_id, task.task_id)
         number = len(task._errors) + 1 if task._errors else 1
         return make_attempt(
             (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key, self._capture)
@@ -337,3 +337,10 @@ class Run:
 def _tasks_of(tasks: Sequence[Task], parents: Sequence[int]) -> Task | tuple[Task, ...]:
     found = tuple([tasks[parent] for parent in parents])
     return found[0] if len(found) == 1 else found
+
+
+def _key_of(run_id: str, task_id: str) -> str:
+    """Return an idempotency key: 32 hexadecimal digits, which any header takes, whatever the name of the task."""
+    import hashlib
+
+    return hashlib.sha256(f"{run_id}:{task_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
