@@ -17,6 +17,7 @@ import pytest
 from cli_process import Command, environment
 
 from dotflow.cli import tools
+from dotflow.cli.doctor import KEYS, VARIABLES
 from dotflow.views.graph import FORMATS
 
 ROOT = Path(__file__).parents[2]
@@ -421,3 +422,28 @@ def test_unknown_shell_gets_the_nearest(command: Command) -> None:
 
     assert done.returncode == 2
     assert "did you mean 'bash'?" in done.stderr
+
+
+# -- what is told of all of them --------------------------------------------------------------------------
+
+
+def test_reference_names_every_command_and_setting() -> None:
+    """A page for all of it: commands, variables, and the keys of ``[tool.dotflow]``."""
+    import click
+
+    from dotflow.cli.command import commands
+
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    names = commands.list_commands(click.Context(commands))
+
+    assert len(names) > 10
+    assert [name for name in names if f"`{name}" not in page and f"## dotflow {name}" not in page] == []
+    assert [name for name in (*VARIABLES, *KEYS) if f"`{name}`" not in page] == []
+
+
+def test_doctor_knows_every_variable_that_is_read() -> None:
+    """What the source looks up by a name of ours, or of 1.x, is no misspelling."""
+    read = re.compile(r"""[^_A-Z"']["']((?:DOTFLOW|WORKFLOW|SERVER)_[A-Z_]+)["']""")
+    found = {name for file in (ROOT / "src").rglob("*.py") for name in read.findall(file.read_text(encoding="utf-8"))}
+
+    assert found == set(VARIABLES)
