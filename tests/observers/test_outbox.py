@@ -325,3 +325,33 @@ def test_who_takes_a_tick_over_takes_its_outbox_too(tmp_path: Path) -> None:
     assert [first.observer_faults, second.observer_faults] == [[], []]
     [outbox] = [key for key in records(storage) if OUTBOX in key]
     assert storage.get(outbox).storage["told"] is True
+
+
+def test_a_second_failure_is_another_message(tmp_path: Path) -> None:
+    """A step that fails again after a resume, and a run that does, are told under ids of their own."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+
+    class Listens(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            found[f"{task.task_id} {task.status}"].append(task.event_id)
+
+        def hook_status_workflow(self, run: Any) -> None:
+            found[f"run {run.status}"].append(run.event_id)
+
+    @action
+    def one() -> int:
+        return 1
+
+    @action
+    def bad() -> None:
+        raise ValueError("no")
+
+    workflow = DotFlow(Config(storage=StorageSQLite(str(tmp_path / "db")), notify=Listens()), workflow_id="w")
+    workflow.task.add([one, bad])
+    first = workflow.start()
+    second = workflow.start(resume=True)
+
+    assert first.run_id == second.run_id
+    assert {name: len(set(ids)) for name, ids in found.items()} == {
+        "one In progress": 1, "one Completed": 1, "bad In progress": 2, "bad Failed": 2, "run Failed": 2,
+    }  # fmt: skip

@@ -316,9 +316,12 @@ class Manager:
             self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
-        if store.outbox is not None:
-            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        run_id = str(record.get("run_id") or _new_id())
+        if self._tell.notifies(TaskFailed):
+            life = _new_id()
+            self._tell.origin = f"{run_id}/{life}"
+            if store.outbox is not None:
+                store.outbox.begin(run_id, life, [tasks[position].task_id for position in found], self._owed)
         return found, run_id
 
     def _open_outbox(self, untouched: bool) -> list[Event]:
