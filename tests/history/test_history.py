@@ -22,7 +22,7 @@ from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
 from dotflow.core import journal
 from dotflow.core.context import Context
-from dotflow.core.exception import ConfigurationError, MissingAbility, RunNotFound
+from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound
 from dotflow.history import Run, Runs
 from dotflow.providers import StorageDefault, StorageSQLite
 from dotflow.providers.by_url import storage_from
@@ -518,3 +518,24 @@ def test_cancelled_in_the_pause_before_another_attempt(storage: StorageSQLite) -
     assert manager.status == "Cancelled"
     found = [(each.status, each.attempts, len(each.errors)) for each in Runs(storage).tasks(Runs(storage).list()[0])]
     assert found == [("Paused", 1, 1), ("Not started", 0, 0)]
+
+
+@pytest.mark.parametrize("damaged", [{"dotflow": "tasks"}, {"dotflow": "run"}, {"dotflow": "tasks", "id": ["one"]}])
+def test_damaged_records_stop_no_run(storage: StorageSQLite, damaged: dict[str, Any]) -> None:
+    """Whoever looks at such a run is told so; the workflow can be resumed and started, and puts it right."""
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([one, fails])
+    workflow.start()
+    [run] = Runs(storage).list()
+    for key in list(storage.list_keys("_dotflow_history")):
+        storage.post(key, Context(damaged))
+
+    assert Runs(storage).list() == []
+    assert workflow.start(resume=True).status == "Failed"
+    [again] = Runs(storage).list()
+    assert (again.run_id, [each.status for each in Runs(storage).tasks(again)]) == (run.run_id, ["Completed", "Failed"])
+    [key] = [key for key in storage.list_keys("_dotflow_history") if key.endswith(".tasks")]
+    storage.post(key, Context(damaged))
+    with pytest.raises(CorruptCheckpoint, match="tasks of run .* is damaged"):
+        Runs(storage).tasks(again)
+    assert workflow.start().status == "Failed"

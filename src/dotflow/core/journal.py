@@ -40,6 +40,21 @@ PRUNE_EVERY, SLACK = 16, 4  # runs of a process; the share of those kept that ma
 ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
 SESSIONS_KEPT = 20
 CONSTANT = ("group", "status", "attempts")  # columns whose values are often all the same
+NEEDED = frozenset(
+    (
+        "dotflow",
+        "run_id",
+        "family",
+        "workflow_id",
+        "status",
+        "mode",
+        "started_at",
+        "done",
+        "total",
+        "origin",
+        "sessions",
+    )
+)  # of a summary
 COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored")
 
 MICRO = 1_000_000
@@ -104,7 +119,7 @@ class Desk(Checkpoint):
         """Return the summaries among the records of those keys."""
         found = self._find([key for key in keys if not PART.search(key)])
         values = [context.storage for context in found.values()]
-        return [each for each in values if isinstance(each, dict) and each.get("dotflow") == "run"]
+        return [each for each in values if isinstance(each, dict) and each.keys() >= NEEDED and each["sessions"]]
 
     def keys(self, prefix: str) -> Iterable[str]:
         """Return the keys that begin with *prefix*."""
@@ -122,12 +137,32 @@ class Desk(Checkpoint):
         return self.item(run_id + TASKS, {"dotflow": "tasks", "run_id": run_id, **found, **packed})
 
     def read_tasks(self, run_id: str) -> dict[str, Any]:
-        """Return what is on record of the tasks of a run, as ``columns`` gives it; an empty one if nothing is."""
+        """Return what is on record of the tasks of a run, as ``columns`` gives it; an empty one if nothing is.
+
+        Raises:
+            CorruptCheckpoint: it is not what ``tasks_item`` makes.
+        """
         found = self.read(run_id + TASKS)
         if not found:
             return {}
-        size = len(found["id"])
-        return {**found, **{column: (found[column] * size)[:size] for column in CONSTANT}}
+        try:
+            size = len(found["id"])
+            whole = {**found, **{column: (found[column] * size)[:size] for column in CONSTANT}}
+            if all(len(whole[column]) == size for column in COLUMNS[:-1]):
+                return {**whole, "restored": list(whole["restored"]), "errors": dict(whole["errors"])}
+        except (KeyError, TypeError):
+            pass  # said below
+        raise CorruptCheckpoint(
+            f"what is on record of the tasks of run {run_id} is damaged; remove it", provider=self._name,
+            key=self.place(run_id + TASKS),
+        )  # fmt: skip
+
+    def known_tasks(self, run_id: str) -> dict[str, Any]:
+        """Return the same; an empty one also if what is there is damaged, since a new one is about to replace it."""
+        try:
+            return self.read_tasks(run_id)
+        except CorruptCheckpoint:
+            return {}
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a record, an empty one if it is not there."""
@@ -220,7 +255,7 @@ class Journal:
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
         run_id = self._record["run_id"]
-        before = self._desk.read_tasks(run_id) if self._resumed else {}
+        before = self._desk.known_tasks(run_id) if self._resumed else {}
         found = columns(tasks, self.session)
         if self._resumed:
             restored = [task for task in tasks if task.restored]
@@ -297,11 +332,13 @@ def settle_last(storage: Storage, codec: Codec, store: Checkpoint) -> None:
         record = store.read_record(RECORD)
     except CorruptCheckpoint:
         return  # it is about to be cleared, which is what its error would ask for
-    if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS or "sessions" not in record:
+    if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS:
+        return
+    if not record.keys() >= NEEDED - {"dotflow", "total"} | {"tasks"} or not record["sessions"]:
         return
     desk = Desk(storage, codec, record["family"])
     times = store.times_of(record["tasks"])
-    found = desk.read_tasks(record["run_id"]) or nothing()
+    found = desk.known_tasks(record["run_id"]) or nothing()
     found = unfinished(found, record["tasks"], times, ended=True)
     desk.write([desk.tasks_item(record["run_id"], found), summary_item(desk, interrupted(record, len(times)))])
 
