@@ -539,3 +539,12 @@ def test_damaged_records_stop_no_run(storage: StorageSQLite, damaged: dict[str, 
     with pytest.raises(CorruptCheckpoint, match="tasks of run .* is damaged"):
         Runs(storage).tasks(again)
     assert workflow.start().status == "Failed"
+
+
+def test_workflows_that_take_turns_are_all_pruned() -> None:
+    """Every second run of a process belongs to the other of two workflows: old runs of both are removed."""
+    due = [journal.is_due() for _ in range(4000)]
+
+    assert any(due[2::2])
+    assert any(due[1::2])
+    assert sum(due) < 1000

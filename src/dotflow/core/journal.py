@@ -60,7 +60,7 @@ COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored
 MICRO = 1_000_000
 NOT_STARTED, RETRY = TypeStatus.NOT_STARTED, TypeStatus.RETRY
 
-_ended = 0
+_pruned = False
 
 
 class Origin(NamedTuple):
@@ -247,10 +247,7 @@ class Journal:
 
     def prune(self) -> None:
         """Remove the oldest runs, now and then."""
-        global _ended
-        due = _ended % PRUNE_EVERY == 0
-        _ended += 1
-        if due and self._storage.can("delete"):
+        if is_due() and self._storage.can("delete"):
             prune(self._desk, self._keep, self._record)
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
@@ -440,6 +437,16 @@ def prune(desk: Desk, keep: int, mine: Mapping[str, Any]) -> None:
             open_runs += 1
         else:
             desk.drop(each["run_id"])
+
+
+def is_due() -> bool:
+    """Whether old runs are removed now: at the first run of a process, and by chance at one in so many.
+
+    To count would leave out workflows that take turns with another.
+    """
+    global _pruned
+    first, _pruned = not _pruned, True
+    return first or os.urandom(1)[0] % PRUNE_EVERY == 0
 
 
 def common_prefix(desk: Desk) -> str:
