@@ -122,7 +122,9 @@ def navigation(docs: Path) -> Navigation:
         pages.sort(key=lambda page: page[1] if folder == "adr" else page[0].lower())
         pages.sort(key=lambda page: first.index(page[1]) if page[1] in first else len(first))
         nav.append((title, [(name, f"{folder}/{file}") for name, file in pages]))
-    nav.insert(-1, ("Examples", [(title_of(docs / page), page) for page in ("examples/overview.md", *EXAMPLES.values())]))
+    nav.insert(
+        -1, ("Examples", [(title_of(docs / page), page) for page in ("examples/overview.md", *EXAMPLES.values())])
+    )
     project = ["migration.md", *(page for page in TOP.values() if page != "index.md")]
     nav.append(("Project", [(title_of(docs / page), page) for page in project]))
     return nav

@@ -24,6 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -165,7 +166,9 @@ def test_snippets_of_a_document_run_and_print_what_it_says(path: Path, tmp_path:
         expected = int(block.told) if block.mark == "exits" else 0
         assert status == expected, f"{name(path)}, line {block.line}: exit code {status}\n{printed}{told}"
     assert len(found) == len(wanted)
-    outputs = {block.line: (printed.rstrip(), writers) for block, (_, printed, _, writers) in zip(wanted, found, strict=True)}
+    outputs = {
+        block.line: (printed.rstrip(), writers) for block, (_, printed, _, writers) in zip(wanted, found, strict=True)
+    }
     wrong = list(misplaced(path, outputs))
     assert not wrong, "\n".join(wrong)
 
@@ -250,3 +253,24 @@ def test_decisions_that_the_code_cites_exist() -> None:
     for path in [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]:
         cited = set(re.findall(r"ADR (\d{4})", path.read_text(encoding="utf-8")))
         assert cited <= known, f"{name(path)} cites {', '.join(sorted(cited - known))}"
+
+
+def test_every_option_of_a_command_is_in_the_reference() -> None:
+    """Who looks an option up finds it: each of every command stands in a row of the tables."""
+    from dotflow.cli.command import commands
+
+    folder = ROOT / "docs" / "reference"
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("command-line*.md")))
+    rows = " ".join(line for line in text.splitlines() if line.startswith("|"))
+    wanted = {max(parameter.opts, key=len) for command in commands_of(commands) for parameter in command.params}
+    wanted -= {"--help", "--version"}
+
+    assert [option for option in sorted(wanted) if option.startswith("--") and f"`{option}" not in rows] == []
+
+
+def commands_of(group: click.Group) -> Iterator[click.Command]:
+    with click.Context(group) as context:
+        for command in filter(None, (group.get_command(context, each) for each in group.list_commands(context))):
+            yield command
+            if isinstance(command, click.Group):
+                yield from commands_of(command)
