@@ -260,6 +260,7 @@ class Manager:
             scheduled_for=options.scheduled_for,
             capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
+            one_by_one=plan.chain and self._places.on_loop,
         )
         self._found = found
 
