@@ -272,7 +272,7 @@ class Manager:
         return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
-        from dotflow import providers
+        providers = _providers or _import_providers()
 
         def make_loop() -> Any:
             return providers.ExecutorAsync(self._loop)
@@ -548,6 +548,17 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     except (TypeError, ValueError):
         text = repr(inputs)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_providers: Any = None
+
+
+def _import_providers() -> Any:
+    global _providers
+    import dotflow.providers
+
+    _providers = dotflow.providers  # an import statement, even of what is there, takes as long as a few steps
+    return _providers
 
 
 def _has_loop() -> bool:
