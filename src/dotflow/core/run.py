@@ -44,6 +44,7 @@ class Run:
         capture: How what steps print is kept, ``None`` if it is not.
         let_go: Gives what stands in for the saved result of a task once nobody in the run needs it any more;
             ``None`` keeps every result.
+        one_by_one: Whether the plan lets no two tasks run at once, and none of them on a clock of its own.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Run:
         scheduled_for: datetime | None = None,
         capture: Capture | None = None,
         let_go: Callable[[Task], Any] | None = None,
+        one_by_one: bool = False,
     ) -> None:
         self.tasks = list(tasks)
         self.workflow_id = workflow_id
@@ -75,7 +77,7 @@ class Run:
         self._blockers = [len(parents) for parents in plan.parents]
         self._ready: list[deque[int]] = [deque() for _ in slots]
         self._later: list[tuple[float, int]] = []
-        self._one_by_one = tuple(slots) == (1,)
+        self._one_by_one = one_by_one or tuple(slots) == (1,)
         self._flying: set[int] = set()
         self._handed: dict[int, Any] = {}
         self._halted = False

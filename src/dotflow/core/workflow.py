@@ -260,6 +260,7 @@ class Manager:
             scheduled_for=options.scheduled_for,
             capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
+            one_by_one=plan.chain and self._places.on_loop,
         )
         self._found = found
 
@@ -271,7 +272,7 @@ class Manager:
         return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
-        from dotflow import providers
+        providers = _providers or _import_providers()
 
         def make_loop() -> Any:
             return providers.ExecutorAsync(self._loop)
@@ -551,6 +552,17 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     except (TypeError, ValueError):
         text = repr(inputs)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_providers: Any = None
+
+
+def _import_providers() -> Any:
+    global _providers
+    import dotflow.providers
+
+    _providers = dotflow.providers  # an import statement, even of what is there, takes as long as a few steps
+    return _providers
 
 
 def _has_loop() -> bool:
