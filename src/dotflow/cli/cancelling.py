@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 from dotflow.cli.lookup import find_runs, print_line
-from dotflow.cli.view import write
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.types import WorkflowStatus
 from dotflow.history import SHORT
+from dotflow.views.progress import write
 
 if TYPE_CHECKING:
     from dotflow.history import Run, Runs

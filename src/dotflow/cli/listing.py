@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dotflow.cli.lookup import find_runs, iso, local, moment, print_line, table, write_json
-from dotflow.cli.view import escape, seconds
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
 from dotflow.history import SHORT
+from dotflow.views.progress import escape
+from dotflow.views.state import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
