@@ -78,7 +78,8 @@ class TaskRun(NamedTuple):
     Attributes:
         task_id: Its name.
         group: The group it belongs to.
-        status: Where it stands, or stood when the run ended.
+        status: Where it stands, or stood when the run ended; ``None`` if nothing tells, while the run goes on or
+            after its process was killed. A task that was killed is ``Paused``.
         attempts: How often the session that has its result called its step, as far as known; 0 if never.
         started_at: When its first attempt began; ``None`` if it did not, or a killed process has not told.
         finished_at: When it ended.
@@ -89,7 +90,7 @@ class TaskRun(NamedTuple):
 
     task_id: str
     group: str
-    status: TypeStatus
+    status: TypeStatus | None
     attempts: int
     started_at: datetime | None
     finished_at: datetime | None
@@ -232,7 +233,7 @@ class Runs:
             if record := _record(store, run.run_id):
                 ended = judged["status"] != WorkflowStatus.IN_PROGRESS
                 times = store.times_of(record["tasks"])
-                found = unfinished(found or nothing(), record["tasks"], times, ended=ended)
+                found = unfinished(found or nothing(), record, times, ended=ended)
         return _tasks(found or nothing())
 
     def request_cancel(self, run_id: str) -> Run:
@@ -367,7 +368,7 @@ def _tasks(found: Mapping[str, Any]) -> list[TaskRun]:
             TaskRun(
                 task_id,
                 group,
-                TypeStatus(status),
+                None if status is None else TypeStatus(status),
                 attempts,
                 None if start is None else datetime.fromtimestamp(start / MICRO, UTC),
                 None if end is None else datetime.fromtimestamp(end / MICRO, UTC),

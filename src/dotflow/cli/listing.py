@@ -104,14 +104,21 @@ def head(run: Run) -> list[tuple[str, str]]:
 
 def task_row(task: TaskRun) -> tuple[str, ...]:
     """Return a row of the table of tasks."""
-    status = task.status.value + (" (restored)" if task.restored else "")
     return (
         one_line(task.task_id),
-        status,
+        status_text(task),
         str(task.attempts),
         local(task.started_at),
-        "" if task.status is TypeStatus.NOT_STARTED else seconds(task.duration),
+        "" if task.status in (TypeStatus.NOT_STARTED, None) else seconds(task.duration),
     )
+
+
+def status_text(task: TaskRun) -> str:
+    """Return the status of a task, for people."""
+    if task.status is None:
+        return "unknown"
+    more = " (restored)" if task.restored else " (interrupted)" if task.status is TypeStatus.PAUSED else ""
+    return task.status.value + more
 
 
 def show_errors(task: TaskRun) -> None:
@@ -160,7 +167,7 @@ def task_fields(task: TaskRun) -> dict[str, Any]:
     """Return a task for programs."""
     return {
         **task._asdict(),
-        "status": task.status.value,
+        "status": task.status and task.status.value,
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
         "errors": [each._asdict() for each in task.errors],
