@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -42,6 +43,13 @@ MODES: tuple[str, ...] = tuple(mode.value for mode in TypeExecution)
 def forms(table: dict[str, Backend]) -> list[str]:
     """Return how a storage is written on the command line."""
     return [*table, "URL"]
+
+
+def url_of(path: str) -> str:
+    """Return the URL of the storage that keeps its data in the file or folder *path*."""
+    from urllib.parse import quote
+
+    return f"{STORAGES['file' if os.path.isdir(path) else 'sqlite'].url}{quote(path)}"
 
 
 def make_storage(value: str, path: str | None) -> Storage:
@@ -140,7 +148,10 @@ class StorageName(Known):
     def refusal(self, text: str) -> str:
         """Say that *text* is not known, and what is; of a URL the scheme decides."""
         if "://" not in text:
-            return super().refusal(text)
+            known = f"(known: {', '.join(STORAGES)}, or a URL such as {STORAGES['sqlite'].url}flow.db)"
+            if os.path.exists(text) or "." in text or os.sep in text:
+                return f"there is no storage {text!r}; did you mean {url_of(text)}? {known}"
+            return f"there is no storage {text!r}{nearest(text, STORAGES)} {known}"
         from dotflow.providers.by_url import known_schemes
 
         return unknown(self.name, text.partition("://")[0], known_schemes())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dotflow.cli.lookup import find_runs, iso, local, moment, print_line, table, write_json
+from dotflow.cli.lookup import find_place, find_runs, iso, local, moment, print_line, table, write_json
+from dotflow.cli.resuming import way_on
 from dotflow.cli.view import escape, seconds
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
-from dotflow.history import SHORT
+from dotflow.history import SHORT, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,8 @@ def list_runs(
 
 def show_run(*, run: str, storage: str | None, path: str | None, as_json: bool) -> int:
     """Write what is known of a run."""
-    runs = find_runs(storage, path)
+    place = find_place(storage, path)
+    runs = Runs(place.storage)
     found = runs.get(run)
     tasks = runs.tasks(found)
     if as_json:
@@ -71,9 +73,9 @@ def show_run(*, run: str, storage: str | None, path: str | None, as_json: bool) 
     for line in table(TASKS, rows, elastic=0, optional=(3, 2)) if rows else []:
         print_line(line)
     for each in tasks:
-        show_errors(each)
+        show_errors(each, len(found.sessions) > 1)
     if found.status not in (WorkflowStatus.COMPLETED, WorkflowStatus.IN_PROGRESS):
-        print_line(f"\nresume with: dotflow resume {found.run_id[:SHORT]}")
+        print_line(f"\n{way_on(runs, found, storage, path)}")
     return 0
 
 
@@ -121,11 +123,11 @@ def status_text(task: TaskRun) -> str:
     return task.status.value + more
 
 
-def show_errors(task: TaskRun) -> None:
-    """Write the failed attempts of a task."""
+def show_errors(task: TaskRun, several: bool) -> None:
+    """Write the failed attempts of a task; *several*: the run has more than one session."""
     for each in task.errors:
         what = "the storage refused its result" if each.attempt is None else f"attempt {each.attempt}"
-        session = f" of session {each.session}" if each.session > 1 else ""
+        session = f" of session {each.session}" if several else ""
         print_line(f"\n{one_line(task.task_id)}, {what}{session}:")
         print_line(escape(each.traceback or f"{each.exception}: {each.message}"))
 

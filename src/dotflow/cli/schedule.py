@@ -11,7 +11,7 @@ from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types.overlap import TypeCatchUp, TypeOverlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from dotflow.abc.storage import Storage
@@ -262,12 +262,28 @@ def _rows(state: State) -> list[tuple[str, str]]:
     rows = [("rule", state.rule), ("runs", f"{counts}, {state.dropped} dropped, {state.missed} missed")]
     rows.append(("last", f"{state.last} {state.result}" if state.last else "none has ended"))
     if state.open:
-        rows.append(("running", ", ".join(state.open)))
+        rows.append(("running", ", ".join(f"{tick}{_fate(state, entry)}" for tick, entry in state.open.items())))
     if state.queue:
         rows.append(("waiting", f"{len(state.queue)}, the first {state.queue[0]}"))
-    rows.append(("kept by", ", ".join(who for _, who in state.watch.values()) or "no process"))
+    keepers = [who for _, who, *known in state.watch.values() if not _gone(known)]
+    rows.append(("kept by", ", ".join(keepers) or "no process"))
     rows.append(("decided", f"up to {state.through}"))
     return rows
+
+
+def _fate(state: State, entry: Mapping[str, Any]) -> str:
+    """Return what is to be said of an open tick whose process has ended."""
+    if not entry["owner"]:
+        return " (interrupted)"
+    _, _, *known = state.watch.get(entry["owner"], (0, ""))
+    return " (interrupted, its process is gone)" if _gone(known) else ""
+
+
+def _gone(known: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a process is known to have ended; of one on another machine that cannot be told."""
+    from dotflow.core.identity import alive
+
+    return bool(known) and alive(dict(known[0])) is False
 
 
 def _pause(wish: Wish, schedule_name: str | None) -> int:

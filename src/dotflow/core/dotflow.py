@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         keep_results: bool
 
 
+loading = ""  # the module that the command line imports at the moment
+
+
 class DotFlow:
     """A workflow.
 
@@ -210,6 +213,7 @@ class DotFlow:
         from dotflow.core.ticking import ScheduleHandle, Ticker
 
         Options(**kwargs).check()
+        check_loading()
         if background:
             return ScheduleHandle(Ticker(self), kwargs)
         return Ticker(self).run(kwargs)
@@ -264,6 +268,7 @@ class DotFlow:
 
     def _manager(self, options: Options) -> Manager:
         options.check()
+        check_loading()
         return Manager(
             self._renewed(self.workflow_id, options.scheduled_for is not None),
             self.workflow_id,
@@ -349,6 +354,14 @@ class DotFlow:
 
     def __repr__(self) -> str:
         return f"DotFlow(workflow_id={str(self.workflow_id)!r}, tasks={self.task.count()})"
+
+
+def check_loading() -> None:
+    """Refuse to start anything while a module is loaded for what is in it."""
+    if loading:
+        raise ConfigurationError(
+            f'{loading!r} starts a workflow while it is imported; put that under: if __name__ == "__main__":'
+        )
 
 
 def _random_id() -> UUID:
