@@ -279,7 +279,10 @@ class Runs:
         if found:
             ids = [each["run_id"] for each in found]
             raise RunNotFound(run_id, f"there are several that begin like that: {_some(ids, _distinct(ids))}")
-        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in self._all.summaries(keys)]))
+        summaries = self._all.summaries(keys)
+        if any(_matches(each, str(run_id), None) for each in summaries):
+            raise RunNotFound(run_id, f"that is a workflow; list its runs with: dotflow runs --workflow {run_id}")
+        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in summaries]))
 
     def _desk(self, summary: Mapping[str, Any]) -> Desk:
         return Desk(self._storage, self._codec, summary["family"])
@@ -386,7 +389,7 @@ def _status(text: str) -> WorkflowStatus:
             return each
     import difflib
 
-    known = [each.value for each in WorkflowStatus]
+    known = [each.value for each in WorkflowStatus if each is not WorkflowStatus.NEW]  # no run on record is new
     close = difflib.get_close_matches(str(text).capitalize(), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigurationError(f"there is no status {text!r}{hint} (known: {', '.join(known)})")

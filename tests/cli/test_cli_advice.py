@@ -153,3 +153,33 @@ def test_storage_is_named_by_its_file(command: Command) -> None:
     assert "--storage sqlite:///kept.db" in hinted.stderr
     assert by_path.returncode == 0, by_path.stderr
     assert by_path.stdout == by_url.stdout
+
+
+def test_workflow_that_is_misspelt_or_taken_for_a_run(command: Command) -> None:
+    """The nearest one is offered, and the way from a workflow to its runs."""
+    command("start", "-w", "flows:failing", "--workflow-id", "nightly")
+
+    assert command("runs", "--workflow", "nigthly", *KEPT).stdout == "no such runs; did you mean 'nightly'?\n"
+    shown = command("show", "nightly", *KEPT)
+    assert shown.returncode == 2
+    assert "that is a workflow; list its runs with: dotflow runs --workflow nightly" in shown.stderr
+
+
+def test_plan_takes_a_dotflow(command: Command) -> None:
+    """As graph does."""
+    (command.folder / "own.py").write_text("from flows import *\n\nworkflow = flow(first, second, lasting=True)\n")
+
+    done = command("plan", "-w", "own:workflow", "--workflow-id", "w")
+
+    assert done.returncode == 0, done.stderr
+    assert "0 to skip, 2 to run" in done.stdout
+
+
+def test_timeline_has_an_axis_and_tells_of_failed_attempts(command: Command) -> None:
+    """Times at both ends, and how many attempts the bar does not show."""
+    command("start", "-w", "flows:failing")
+
+    lines = command("timeline", only(command)["run_id"], *KEPT).stdout.splitlines()
+
+    assert lines[2].endswith(", 1 failed before")
+    assert lines[-1].count(":") == 4

@@ -265,9 +265,9 @@ def test_timeline_as_text_and_as_picture(command: Command) -> None:
         (("resume", "zzz"), "there is no such run"),
         (("cancel", "zzz"), "there is no such run"),
         (("timeline", "zzz"), "there is no such run"),
-        (("runs", "--status", "fialed"), "did you mean 'Failed'?"),
+        (("runs", "--status", "fialed"), "did you mean 'failed'?"),
         (("runs", "--since", "yesterday"), "is no time: write 90m"),
-        (("runs", "--since", "999999999999w", "--status", "New"), ""),
+        (("runs", "--since", "999999999999w", "--status", "failed"), ""),
         (("runs", "--path", "x"), ""),
     ],
 )

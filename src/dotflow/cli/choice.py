@@ -11,7 +11,7 @@ from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from click.shell_completion import CompletionItem
 
@@ -123,6 +123,28 @@ class Reference(click.ParamType[str]):
         from dotflow.cli.completion import references
 
         return _items(references(incomplete))
+
+
+class Listed(click.ParamType[str]):
+    """A name that is completed with what is in the storage that the options before it say.
+
+    Args:
+        names: Returns the names, given the options.
+    """
+
+    name = "text"
+
+    def __init__(self, names: Callable[[dict[str, Any]], Iterable[str]]) -> None:
+        self._names = names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the names that begin like *incomplete*; none if the storage cannot be read."""
+        from dotflow.core.exception import DotflowError
+
+        try:
+            return _items([name for name in self._names(ctx.params) if name.startswith(incomplete)])
+        except DotflowError:
+            return []
 
 
 def _items(found: Iterable[str]) -> list[CompletionItem[Any]]:

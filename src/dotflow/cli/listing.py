@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dotflow.cli.lookup import find_place, find_runs, iso, local, moment, print_line, table, write_json
 from dotflow.cli.resuming import way_on
 from dotflow.cli.view import escape, seconds
+from dotflow.core.module import nearest
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
 from dotflow.history import SHORT, Runs
@@ -32,12 +33,13 @@ def list_runs(
 ) -> int:
     """Write a table of runs."""
     begun = None if since is None else moment(since)
-    found = find_runs(storage, path).list(status=status, workflow=workflow, since=begun, limit=limit)
+    runs = find_runs(storage, path)
+    found = runs.list(status=status, workflow=workflow, since=begun, limit=limit)
     if as_json:
         write_json([run_fields(each) for each in found])
         return 0
     if not found:
-        print_line("no runs" if (status, workflow, since) == (None,) * 3 else "no such runs")
+        print_line("no runs" if (status, workflow, since) == (None,) * 3 else f"no such runs{meant(runs, workflow)}")
         return 0
     size = distinct(found)
     rows = [
@@ -54,6 +56,14 @@ def list_runs(
     for line in table(RUNS, rows, elastic=1, optional=(4, 3, 5)):
         print_line(line)
     return 0
+
+
+def meant(runs: Runs, workflow: str | None) -> str:
+    """Return which workflow was probably meant, if there is none of that id or name."""
+    if workflow is None:
+        return ""
+    known = {name for each in runs.list() for name in (each.workflow_id, each.name) if name}
+    return "" if workflow in known else nearest(workflow, sorted(known)) or f": no workflow {workflow!r} is on record"
 
 
 def show_run(*, run: str, storage: str | None, path: str | None, as_json: bool) -> int:

@@ -133,11 +133,21 @@ def text(run: Run, bars: Sequence[Bar], columns: int) -> list[str]:
     for name, bar, length in zip(names, bars, took, strict=True):
         shown = name.ljust(left) if len(name) <= left else name[: left - 1] + "…"
         lines.append(f"{shown}  {_bar(bar, axis, room)}  {length}".rstrip())
-    return lines
+    return [*lines, _scale(bars, left, room)]
+
+
+def _scale(bars: Sequence[Bar], left: int, room: int) -> str:
+    """Return the line below the bars: when the first begins, and when the last ends."""
+    first = min(bar.end if bar.start is None else bar.start for bar in bars)
+    ends = [f"{datetime.fromtimestamp(when).astimezone():%H:%M:%S}" for when in (first, max(bar.end for bar in bars))]
+    return " " * (left + 2) + (ends[0] + ends[1].rjust(room - len(ends[0])) if room > sum(map(len, ends)) else ends[0])
 
 
 def _took(bar: Bar) -> str:
-    return "?" if bar.start is None else seconds(bar.end - bar.start)
+    errors = len(bar.task.errors)
+    lost = errors - (bar.task.status is TypeStatus.FAILED)  # the last attempt of a failed task is the bar itself
+    more = f", {lost} failed before" if lost > 0 else ""
+    return ("?" if bar.start is None else seconds(bar.end - bar.start)) + more
 
 
 def _bar(bar: Bar, axis: Axis, room: int) -> str:
