@@ -24,7 +24,14 @@ from typing import Any, NamedTuple
 from dotflow.abc.storage import Storage
 from dotflow.core.checkpoint import RECORD, Checkpoint
 from dotflow.core.codec import Codec
-from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound, WorkflowBusy
+from dotflow.core.exception import (
+    ConfigurationError,
+    CorruptCheckpoint,
+    MissingAbility,
+    RunNotFound,
+    StorageError,
+    WorkflowBusy,
+)
 from dotflow.core.identity import alive
 from dotflow.core.journal import CANCEL, COLUMNS, MICRO, Desk, interrupted, nothing, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -312,6 +319,8 @@ class Runs:
         try:  # who leads holds the lock from before the record is written until after it is finished
             self._storage.lock(workflow_id=summary["workflow_id"], wait=0)()
         except WorkflowBusy:
+            return False
+        except StorageError:  # it can only be read: who looks cannot ask for the lock, and nobody is said to be gone
             return False
         return True
 

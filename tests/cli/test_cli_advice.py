@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -183,3 +184,29 @@ def test_timeline_has_an_axis_and_tells_of_failed_attempts(command: Command) -> 
 
     assert lines[2].endswith(", 1 failed before")
     assert lines[-1].count(":") == 4
+
+
+def test_runs_can_be_looked_at_without_being_allowed_to_write(command: Command) -> None:
+    """A database and its folder that can only be read; what would write says what is missing."""
+    command("start", "-w", "flows:failing")
+    run = only(command)["run_id"]
+    (command.folder / "kept.db").chmod(0o444)
+    command.folder.chmod(0o555)
+    limited = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [*limited, sys.executable, "-m", "dotflow", *words]
+        return subprocess.run(
+            line, cwd=command.folder, env=environment({}), capture_output=True, text=True, timeout=PATIENCE
+        )
+
+    try:
+        listed, shown, drawn = (call(*words, *KEPT) for words in (("runs",), ("show", run), ("timeline", run)))
+        started = call("start", "-w", "flows:failing")
+    finally:
+        command.folder.chmod(0o755)
+
+    assert (listed.returncode, shown.returncode, drawn.returncode) == (0, 0, 0), listed.stderr + shown.stderr
+    assert "bad" in shown.stdout
+    assert started.returncode == 2
+    assert started.stderr.startswith("Error: ")
