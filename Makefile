@@ -60,7 +60,7 @@ $(PINNED): requirements-dev.txt
 	rm -rf $(VENV); \
 	echo "creating $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv $(VENV)
-	@echo "installing pinned versions into $(VENV), about half a minute"
+	@echo "installing pinned versions into $(VENV), a minute or two"
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 

@@ -86,7 +86,6 @@ GATES: tuple[Gate, ...] = (
     Gate("W1d", "W1d", "--help", Bound(150), Bound(80)),
     Gate("W2 1k", "W2", "1k", *times(HUEY_1K, 0.5, 0.25)),
     Gate("W2 10k", "W2", "10k", *times(HUEY_10K, 0.5, 0.25)),
-    Gate("W2 100k", "W2", "100k", *times(HUEY_10K, 0.5, 0.25)),
     Gate("W2 flat", "W2", "100k", Bound(FLAT, OURS_1K), None),
     Gate("W2 observed", "W2o", "log + tracer + metrics that count", Bound(1, HUEY_10K, "W2"), None),
     durable("W3a", "SQLite NORMAL", "SQLite NORMAL", 2.5, 2),

@@ -20,7 +20,15 @@ TOP = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
+    "benchmarks/RESULTS.md": "benchmarks/results.md",
+    "benchmarks/README.md": "benchmarks/method.md",
+    "benchmarks/PROFILES.md": "benchmarks/profiles.md",
 }
+EXAMPLES = {
+    f"examples/{path.parent.name}/README.md": f"examples/{path.parent.name}.md"
+    for path in sorted((ROOT / "examples").glob("*/README.md"))
+}
+PAGES = {**TOP, "examples/README.md": "examples/overview.md", **EXAMPLES}
 SECTIONS = {
     "Tutorial": ("tutorial", ["first-steps.md"]),
     "How to": ("how-to", ["write-a-provider.md"]),
@@ -32,6 +40,9 @@ KINDS = ("added", "changed", "deprecated", "removed", "fixed", "security")
 
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^(?:\*\*`[^`\n]+`\*\*:\n+)?<!-- file: (.+?) -->\n+```(\w+)$", re.MULTILINE)
+VERSION = re.compile(r"^( *)\.\. version(added|changed):: ([\d.]+)(\n\1 +(?=\S))?", re.MULTILINE)
+LITERAL = re.compile(r"(?<=[\w)`]):(?=:$)", re.MULTILINE)  # of a sentence before code
 
 
 Navigation = list[tuple[str, list[tuple[str, str]]]]
@@ -42,8 +53,9 @@ def main(site: Path) -> int:
     with tempfile.TemporaryDirectory() as made:
         work = Path(made).resolve()
         gather(work / "docs")
+        gather_sources(work / "src")
         nav = navigation(work / "docs")
-        settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("paths: [src]", f"paths: [{ROOT / 'src'}]")
+        settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("paths: [src]", f"paths: [{work / 'src'}]")
         entries = [{title: [{name: path} for name, path in pages]} for title, pages in nav]
         (work / "mkdocs.yml").write_text(f"{settings}\nnav: {json.dumps(entries)}\n", encoding="utf-8")
         command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(work / "mkdocs.yml")]
@@ -64,13 +76,42 @@ def gather(folder: Path) -> None:
         page = PurePosixPath(path.relative_to(docs).as_posix())
         (folder / page).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
-            text = moved(path.read_text(encoding="utf-8"), "docs" / page, page)
+            text = captioned(moved(path.read_text(encoding="utf-8"), "docs" / page, page))
             (folder / page).write_text(text, encoding="utf-8")
         else:
             shutil.copy(path, folder / page)
-    for name, target in TOP.items():
+    for name, target in PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8").replace("See `changelog.d/`.", fragments())
-        (folder / target).write_text(moved(text, PurePosixPath(name), PurePosixPath(target)), encoding="utf-8")
+        text = captioned(moved(text, PurePosixPath(name), PurePosixPath(target)))
+        if name in EXAMPLES:
+            text += files_of(ROOT / Path(name).parent)
+        (folder / target).parent.mkdir(exist_ok=True)
+        (folder / target).write_text(text, encoding="utf-8")
+
+
+def files_of(example: Path) -> str:
+    """Return the files of an example, as blocks of code."""
+    languages = {".py": "python", ".toml": "toml", ".txt": "text"}
+    files = [path for path in sorted(example.iterdir()) if path.suffix in languages]
+    blocks = [
+        f'```{languages[path.suffix]} title="{path.name}"\n{path.read_text(encoding="utf-8").rstrip()}\n```\n'
+        for path in files
+    ]
+    return "\n".join(["\n## The files\n", *blocks]) if blocks else ""
+
+
+def gather_sources(folder: Path) -> None:
+    """Copy the sources to *folder*, with docstrings that are Markdown: the reference is made of them."""
+    shutil.copytree(ROOT / "src", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in folder.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(LITERAL.sub("", VERSION.sub(since, text)), encoding="utf-8")
+
+
+def since(found: re.Match[str]) -> str:
+    """Return the directive ``.. versionadded::`` as a sentence; what is told below it goes on behind that."""
+    sentence = f"{found[1]}*{found[2].capitalize()} in version {found[3]}.*"
+    return f"{sentence}\n{found[1]}" if found[4] else sentence
 
 
 def navigation(docs: Path) -> Navigation:
@@ -81,6 +122,9 @@ def navigation(docs: Path) -> Navigation:
         pages.sort(key=lambda page: page[1] if folder == "adr" else page[0].lower())
         pages.sort(key=lambda page: first.index(page[1]) if page[1] in first else len(first))
         nav.append((title, [(name, f"{folder}/{file}") for name, file in pages]))
+    nav.insert(
+        -1, ("Examples", [(title_of(docs / page), page) for page in ("examples/overview.md", *EXAMPLES.values())])
+    )
     project = ["migration.md", *(page for page in TOP.values() if page != "index.md")]
     nav.append(("Project", [(title_of(docs / page), page) for page in project]))
     return nav
@@ -128,8 +172,8 @@ def moved(text: str, source: PurePosixPath, page: PurePosixPath) -> str:
             return match[0]
         path, mark, anchor = target.partition("#")
         there = normal(source.parent / path)
-        if str(there) in TOP:
-            there = PurePosixPath(TOP[str(there)])
+        if str(there) in PAGES:
+            there = PurePosixPath(PAGES[str(there)])
         elif there.parts[:1] == ("docs",):
             there = PurePosixPath(*there.parts[1:])
         else:
@@ -140,6 +184,11 @@ def moved(text: str, source: PurePosixPath, page: PurePosixPath) -> str:
 
     parts = FENCE.split(text)
     return "".join(part if part.startswith("```") else LINK.sub(replace, part) for part in parts)
+
+
+def captioned(text: str) -> str:
+    """Return *text* with the names of files, which are comments in its source, as titles of their blocks."""
+    return FILE.sub(lambda found: f'```{found[2]} title="{found[1]}"', text)
 
 
 def normal(path: PurePosixPath) -> PurePosixPath:

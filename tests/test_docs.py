@@ -3,10 +3,12 @@
 How a fenced block is taken (a comment stands alone on the line before it):
 
 - ``python``: run, after the blocks before it, in one namespace for each document;
-- ``python`` after ``<!-- file: name.py -->``: written to that file, for a ``sh`` block to run;
+- ``python`` after ``<!-- file: name.py -->``: written to that file, for a ``sh`` block to run; the paragraph before it
+  names the file, be it as ``**`name.py`**:``, which the site makes a title of the block;
 - ``sh``: run by bash; the exit code is 0, or what ``<!-- exits: 137 -->`` says;
-- ``text`` after ``<!-- prints -->``: what the blocks since the last of these wrote to standard output, where ``…``
-  stands for any text within a line;
+- ``text`` after ``<!-- prints -->``: what the block before it wrote to standard output, where ``…`` stands for any text
+  within a line. One command of a block writes at most, so that what it writes stands under it. Output that is not
+  shown at all is marked by ``<!-- output not shown -->`` before the block;
 - anything after ``<!-- not run: reason -->``: not run.
 """
 
@@ -18,9 +20,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +32,7 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs
 LINKING = sorted([*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"])
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMENT = re.compile(r"<!-- (file|exits|prints|not run)(?:: (.+?))? -->\n+\Z")
+COMMENT = re.compile(r"<!-- (file|exits|prints|not run|output not shown)(?:: (.+?))? -->\n+\Z")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 LANGUAGES = {"python", "sh", "text", "toml"}
 
@@ -47,17 +51,24 @@ def _drive(orders):
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(opened, descriptor)
             os.close(opened)
-        status = _run(kind, place, code)
+        status = _run(kind, place, code, paths[0])
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, copy in enumerate(saved, start=1):
             os.dup2(copy, descriptor)
             os.close(copy)
-        results.append((status, *map(_read, paths)))
+        results.append((status, *map(_read, paths), _writers(paths[0])))
         if kind == "python" and status:
             break
     with open(orders + ".found", "w") as file:
         json.dump(results, file)
+
+
+def _writers(out):  # how many commands wrote: the size of the output grew between two commands
+    if not os.path.exists(out + ".sizes"):
+        return 1
+    sizes = [*map(int, _read(out + ".sizes").split()), os.path.getsize(out)]
+    return sum(after > before for before, after in zip(sizes, sizes[1:]))
 
 
 def _read(path):
@@ -65,9 +76,10 @@ def _read(path):
         return file.read()
 
 
-def _run(kind, place, code):
+def _run(kind, place, code, out):
     if kind == "sh":
-        status = subprocess.run(["bash", "-e", "-c", code]).returncode
+        sizes = f"trap 'wc -c <{out} >>{out}.sizes' DEBUG; "
+        status = subprocess.run(["bash", "-e", "-c", sizes + code]).returncode
         return status if status >= 0 else 128 - status  # as a shell counts signals
     linecache.cache[place] = (len(code), None, code.splitlines(True), place)
     try:
@@ -102,6 +114,7 @@ def blocks_of(path: Path) -> Iterator[Block]:
         yield Block(match[1], match[2], text.count("\n", 0, match.start()) + 2, mark, told)
 
 
+NOTHING = Block("", "", 0, "", "")
 BLOCKS = {path: list(blocks_of(path)) for path in DOCUMENTS}
 
 
@@ -149,20 +162,33 @@ def test_snippets_of_a_document_run_and_print_what_it_says(path: Path, tmp_path:
 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(Path(f"{orders}.found").read_text())
-    for block, (status, printed, told) in zip(wanted, found, strict=False):
+    for block, (status, printed, told, _) in zip(wanted, found, strict=False):
         expected = int(block.told) if block.mark == "exits" else 0
         assert status == expected, f"{name(path)}, line {block.line}: exit code {status}\n{printed}{told}"
     assert len(found) == len(wanted)
+    outputs = {
+        block.line: (printed.rstrip(), writers) for block, (_, printed, _, writers) in zip(wanted, found, strict=True)
+    }
+    wrong = list(misplaced(path, outputs))
+    assert not wrong, "\n".join(wrong)
 
-    printed = iter(found)
-    collected = ""
-    for block in BLOCKS[path]:
-        if runs(block):
-            collected += next(printed)[1]
-        elif block.mark == "prints":
-            text = collected.rstrip()
-            assert looks_like(block.code).fullmatch(text), f"{name(path)}, line {block.line}: it prints\n{text}"
-            collected = ""
+
+def misplaced(path: Path, outputs: dict[int, tuple[str, int]]) -> Iterator[str]:
+    """What is wrong with the outputs that a document shows: *outputs* has the text of each block, and who wrote."""
+    for block, after in pairwise([*BLOCKS[path], NOTHING]):
+        where = f"{name(path)}, line {block.line}"
+        if not runs(block):
+            if after.mark == "prints":
+                yield f"{name(path)}, line {after.line}: it is not under a block that runs"
+            continue
+        text, writers = outputs[block.line]
+        if after.mark == "prints":
+            if not looks_like(after.code).fullmatch(text):
+                yield f"{name(path)}, line {after.line}: it prints\n{text}"
+            if writers > 1:
+                yield f"{where}: {writers} of its commands print; each needs a block of its own"
+        elif text and block.mark != "output not shown":
+            yield f"{where}: it prints what is not shown under it\n{text}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
@@ -176,6 +202,16 @@ def test_blocks_of_a_document_are_marked(path: Path) -> None:
             stem = Path(block.told).stem
             later = [other for other in BLOCKS[path][number:] if runs(other)]
             assert any(re.search(rf"\b{stem}\b", other.code) for other in later), f"{where}: {stem} is not used"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_files_of_a_document_are_named(path: Path) -> None:
+    """Who reads a block knows which file it is: the paragraph before it says so."""
+    paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+    for before, paragraph in pairwise(paragraphs):
+        if found := re.match(r"<!-- file: (.+?) -->", paragraph):
+            assert f"`{found[1]}`" in before, f"{name(path)}: the file {found[1]} is not named before its block"
+    assert not re.search(r"[^\n]\n<!-- file", "\n\n".join(paragraphs)), f"{name(path)}: a file needs its own paragraph"
 
 
 @pytest.mark.parametrize("path", LINKING, ids=name)
@@ -217,3 +253,24 @@ def test_decisions_that_the_code_cites_exist() -> None:
     for path in [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]:
         cited = set(re.findall(r"ADR (\d{4})", path.read_text(encoding="utf-8")))
         assert cited <= known, f"{name(path)} cites {', '.join(sorted(cited - known))}"
+
+
+def test_every_option_of_a_command_is_in_the_reference() -> None:
+    """Who looks an option up finds it: each of every command stands in a row of the tables."""
+    from dotflow.cli.command import commands
+
+    folder = ROOT / "docs" / "reference"
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("command-line*.md")))
+    rows = " ".join(line for line in text.splitlines() if line.startswith("|"))
+    wanted = {max(parameter.opts, key=len) for command in commands_of(commands) for parameter in command.params}
+    wanted -= {"--help", "--version"}
+
+    assert [option for option in sorted(wanted) if option.startswith("--") and f"`{option}" not in rows] == []
+
+
+def commands_of(group: click.Group) -> Iterator[click.Command]:
+    with click.Context(group) as context:
+        for command in filter(None, (group.get_command(context, each) for each in group.list_commands(context))):
+            yield command
+            if isinstance(command, click.Group):
+                yield from commands_of(command)

@@ -130,6 +130,48 @@ def test_every_provider_is_in_the_reference() -> None:
     assert [name for name, module in PROVIDERS.items() if f"::: dotflow.providers.{module}.{name}" not in text] == []
 
 
+def test_blocks_that_are_files_have_the_name_as_title(built: tuple[Path, str]) -> None:
+    """What is a comment in the source is seen on the site, once: a line that only names the file is left out."""
+    for path in [ROOT / "README.md", *PAGES]:
+        files = re.findall(r"<!-- file: (.+?) -->", path.read_text(encoding="utf-8"))
+        page = "index.md" if path.parent == ROOT else path.relative_to(ROOT / "docs").as_posix()
+        html = (built[0] / page).with_suffix(".html").read_text(encoding="utf-8")
+        assert re.findall(r'<span class="filename">(.+?)</span>', html) == files, path.name
+        assert [file for file in files if f"<strong><code>{file}</code></strong>" in html] == [], path.name
+
+
+def test_reference_is_not_restructured_text(built: tuple[Path, str]) -> None:
+    """Directives and the marks of literal blocks, which docstrings have, are sentences on the site."""
+    found = []
+    for path in (built[0] / "reference").glob("*.html"):
+        prose = re.sub(r"<pre.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        found += [f"{path.name}: {each}" for each in re.findall(r"\.\. \w+::|::</p>|:\w+:<code>", prose)]
+
+    assert found == []
+    assert "<em>Added in version 2.0.</em>" in (built[0] / "reference" / "api.html").read_text(encoding="utf-8")
+
+
+def test_documents_beside_the_pages_are_pages_too(pages: dict[Path, Page], built: tuple[Path, str]) -> None:
+    """Examples, their files and the report of the benchmarks are on the site, and links lead to them."""
+    links = set().union(*(page.links for page in pages.values()))
+    example = (built[0] / "examples" / "api_to_sqlite.html").read_text(encoding="utf-8")
+
+    assert {"examples/overview.html", "benchmarks/results.html", "../examples/dotflow-lmdb.html"} <= links
+    assert '<span class="filename">collect.py</span>' in example
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=lambda path: path.name)
+def test_links_to_documents_survive(path: Path, pages: dict[Path, Page], built: tuple[Path, str]) -> None:
+    """No link of a page is dropped since what it leads to is no page."""
+    page = "index.md" if path.parent == ROOT else path.relative_to(ROOT / "docs").as_posix()
+    text = (built[0] / page).read_text(encoding="utf-8")
+    source = path.read_text(encoding="utf-8")
+    targets = re.compile(r"(?<!!)\[[^\]]*\]\([^)\s]+\)")
+
+    dropped = len(targets.findall(source)) - len(targets.findall(text))
+    assert dropped == 0 or (path.name == "README.md" and dropped == 1)  # the licence
+
+
 def test_llms_txt_lists_every_page(built: tuple[Path, str]) -> None:
     """For programs that read: a line for each page, which lies beside it as Markdown."""
     site = built[0]

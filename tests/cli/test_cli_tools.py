@@ -17,6 +17,7 @@ import pytest
 from cli_process import Command, environment
 
 from dotflow.cli import tools
+from dotflow.cli.doctor import KEYS, VARIABLES
 from dotflow.views.graph import FORMATS
 
 ROOT = Path(__file__).parents[2]
@@ -171,16 +172,31 @@ def test_ending_of_the_file_is_the_format(graphs: Command, name: str, start: byt
     assert not list(graphs.folder.glob(".*.part"))
 
 
-def test_graph_shows_what_is_saved_of_a_run(graphs: Command) -> None:
-    """Before, in the middle and at the end; nothing runs for it."""
+def test_graph_shows_how_a_run_went(graphs: Command) -> None:
+    """Before, in the middle and at the end, by workflow id and by run id; nothing runs for it."""
     assert graphs("graph", "night:build", "--run", "night").returncode == 2
     assert graphs("start", "-w", "night:build").returncode == 1
 
     for options in (("--run", "night"), ("--storage", "sqlite", "-p", "kept.db")):
         done = graphs("graph", "night:build", *options)
-        assert done.stdout == "extract  ✔ Completed\n↓ load   ○ Not completed\n", done.stderr
+        assert re.sub(r" \d.*", "", done.stdout) == "extract  ✔ Completed\n↓ load   ✘ Failed\n", done.stderr
+    failed = json.loads(graphs("runs", "--storage", "sqlite:///kept.db", "--json").stdout)[0]["run_id"]
+    assert graphs("start", "-w", "night:build").returncode == 1
     assert graphs("start", "-w", "night:build", "--resume").returncode == 0
     assert graphs("graph", "night:build", "--run", "night").stdout.count("✔ Completed") == 2
+    assert "✘ Failed" in graphs("graph", "night:build", "--run", failed).stdout
+
+
+def test_graph_shows_what_is_saved_of_a_run_without_a_history(graphs: Command) -> None:
+    flow = (graphs.folder / "night.py").read_text()
+    (graphs.folder / "night.py").write_text(
+        flow.replace('StorageSQLite("kept.db")', 'StorageSQLite("kept.db"), keep_runs=0')
+    )
+    assert graphs("start", "-w", "night:build").returncode == 1
+
+    done = graphs("graph", "night:build", "--run", "night")
+
+    assert done.stdout == "extract  ✔ Completed\n↓ load   ○ Not completed\n", done.stderr
 
 
 def test_misspelt_run_gets_the_nearest(graphs: Command) -> None:
@@ -416,3 +432,28 @@ def test_unknown_shell_gets_the_nearest(command: Command) -> None:
 
     assert done.returncode == 2
     assert "did you mean 'bash'?" in done.stderr
+
+
+# -- what is told of all of them --------------------------------------------------------------------------
+
+
+def test_reference_names_every_command_and_setting() -> None:
+    """A page for all of it: commands, variables, and the keys of ``[tool.dotflow]``."""
+    import click
+
+    from dotflow.cli.command import commands
+
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    names = commands.list_commands(click.Context(commands))
+
+    assert len(names) > 10
+    assert [name for name in names if f"`{name}" not in page and f"## dotflow {name}" not in page] == []
+    assert [name for name in (*VARIABLES, *KEYS) if f"`{name}`" not in page] == []
+
+
+def test_doctor_knows_every_variable_that_is_read() -> None:
+    """What the source looks up by a name of ours, or of 1.x, is no misspelling."""
+    read = re.compile(r"""[^_A-Z"']["']((?:DOTFLOW|WORKFLOW|SERVER)_[A-Z_]+)["']""")
+    found = {name for file in (ROOT / "src").rglob("*.py") for name in read.findall(file.read_text(encoding="utf-8"))}
+
+    assert found == set(VARIABLES)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles import Plain
 
-from dotflow import Config, DotFlow, action
+from dotflow import Config, Context, DotFlow, action
 from dotflow.core.events import TaskCompleted
 from dotflow.core.exception import ConfigurationError, StorageError, UnsupportedOption
 from dotflow.core.task import LetGo
@@ -159,3 +161,73 @@ def test_memory_cannot_let_go() -> None:
         workflow.start(keep_results=False)
     with pytest.raises(ConfigurationError, match=r"keep_results=...\) needs True or False, got 0"):
         workflow.start(keep_results=0)  # type: ignore[arg-type]
+
+
+def test_nothing_of_what_a_storage_gave_back_stays() -> None:
+    """A storage whose word is checked hands on what it read; neither that nor what steps were given is kept."""
+
+    @action
+    def make() -> list[int]:
+        return [1]
+
+    @action
+    def more(previous_context: Any) -> list[Any]:
+        return [previous_context.storage]
+
+    workflow = DotFlow(Config(storage=Plain()))
+    workflow.task.add([make, more, more])
+    tasks = workflow.start(keep_results=False).raise_for_failure().tasks
+
+    assert not [task for task in tasks if isinstance(task._previous, Context)]
+    assert tasks[2].previous_context.storage == [[1]]
+    assert tasks[2].value == [[[1]]]
+
+
+def test_what_no_step_asked_for_is_not_read_for_it(flow: Callable[..., DotFlow]) -> None:
+    """``previous_context`` of a step that does not take one is empty, whether results are kept or not."""
+
+    @action
+    def one() -> int:
+        return 1
+
+    workflow = flow()
+    for name, needs in (("a", []), ("b", []), ("c", ["a", "b"])):
+        workflow.task.add(one, task_id=name, depends_on=needs)
+    kept, let_go = workflow.start().tasks[2], workflow.start(keep_results=False).tasks[2]
+
+    assert (kept.previous_context.storage, let_go.previous_context.storage) == (None, None)
+
+
+def test_storage_is_asked_for_one_thing_at_a_time() -> None:
+    """A result is read back for somebody in another thread, a notifier say, only between two calls of the run."""
+    reading = threading.Event()
+    readers: list[threading.Thread] = []
+    overlapped: list[bool] = []
+
+    class Slow(Plain):
+        def post(self, key: str, context: Context) -> None:
+            super().post(key, context)
+            if key.endswith("one-3"):
+                readers.append(threading.Thread(target=lambda: tasks()[0].value))
+                reading.clear()
+                readers[0].start()
+                overlapped.append(reading.wait(0.2))
+
+        def get(self, key: str) -> Context:
+            reading.set()
+            return super().get(key)
+
+    @action
+    def one() -> int:
+        return 1
+
+    workflow = DotFlow(Config(storage=Slow()))
+    workflow.task.add([one, one, one])
+
+    def tasks() -> list[Any]:
+        return workflow.result_task()
+
+    workflow.start(keep_results=False).raise_for_failure()
+    readers[0].join()
+
+    assert overlapped == [False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -184,23 +185,28 @@ def test_step_gets_only_what_it_asks_for() -> None:
 
     assert first.initial == Context(3, "a")
     assert first.previous is not None
-    assert first.idempotency_key == "r:a"
+    assert re.fullmatch("[0-9a-f]{32}", first.idempotency_key)
     assert (second.initial, second.previous, second.idempotency_key) == (None, None, "")
-    assert run.tasks[0].idempotency_key == "r:a"
+    assert run.tasks[0].idempotency_key == first.idempotency_key
 
 
 def test_idempotency_key_is_the_same_for_each_attempt() -> None:
-    """X7: a retry and a resumed run of one run id have the same key; another run or task has another."""
+    """X7: a retry and a resumed run of one run id have the same key; another run or task has another.
+
+    It is fit for a header of HTTP or mail, whatever the name of the task.
+    """
     step = action(retry=2, retry_delay=0)(everything.func)
 
-    def keys(run_id: str) -> list[str]:
-        run = chain(step, run_id=run_id)
+    def keys(run_id: str, name: str = "a") -> list[str]:
+        run = make_run(Task(name, step), run_id=run_id)
         first = order_of(run)
         run.fail(lost(first), 0)
         return [first.idempotency_key, order_of(run).idempotency_key]
 
-    assert keys("r") == ["r:a", "r:a"]
-    assert keys("s") == ["s:a", "s:a"]
+    made = [keys("r"), keys("s"), keys("r", 'wild: \u2028 "<ä>"')]
+    assert all(first == second and re.fullmatch("[0-9a-f]{32}", first) for first, second in made)
+    assert len({first for first, _ in made}) == 3
+    assert keys("r") == made[0]
 
 
 def test_tick_is_stamped_on_tasks_and_contexts() -> None:
@@ -593,3 +599,14 @@ def test_any_graph_ends_with_every_rule_kept(seed: int) -> None:
     finals = {str(each.status) for each in run.tasks}
     assert finals <= {"Completed", "Failed", "Not started", "Paused"}
     assert (run.finish() is WorkflowStatus.COMPLETED) is (finals == {"Completed"})
+
+
+def test_an_attempt_that_was_given_up_before_it_began_does_not_count() -> None:
+    """``retry_count`` counts failures that another attempt followed: after a stop in the pause, none did."""
+    run = chain(retried)
+    run.fail(lost(order_of(run)), 0)
+    assert run.tasks[0].retry_count == 1
+    run.stop(Stop(WorkflowStatus.CANCELLED))
+    run.abandon(1)
+
+    assert (run.tasks[0].status, run.tasks[0].retry_count) == (TypeStatus.PAUSED, 0)

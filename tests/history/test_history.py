@@ -22,7 +22,7 @@ from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
 from dotflow.core import journal
 from dotflow.core.context import Context
-from dotflow.core.exception import ConfigurationError, MissingAbility, RunNotFound
+from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound
 from dotflow.history import Run, Runs
 from dotflow.providers import StorageDefault, StorageSQLite
 from dotflow.providers.by_url import storage_from
@@ -458,3 +458,93 @@ def test_process_with_the_same_id_is_not_mistaken() -> None:
     assert alive({**mine, "pid": 2**22 + 1}) is False
     assert re.fullmatch(r"\d+", mine["began"])
     assert os.getpid() == mine["pid"]
+    assert alive({**mine, "pid": 2**80}) is False
+    assert alive({**mine, "began": ""}) is None
+
+
+def test_process_that_the_system_hides_is_not_taken_for_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another user's process, ``/proc`` may show nothing: it is there all the same."""
+    from dotflow.core import identity
+
+    mine = identity.identity()
+    monkeypatch.setattr(identity, "PROCESSES", str(tmp_path))
+
+    assert identity.alive(mine) is None
+    assert identity.alive({**mine, "pid": 2**22 + 1}) is False
+
+
+def test_history_does_not_hurry_a_clock_that_stands_still(storage: StorageSQLite) -> None:
+    """Looking for requests takes no time of a test's clock, whether the run pauses or a step takes long."""
+    from dotflow.core.pace import paced_by
+    from dotflow.testing import FakeClock
+
+    tries: list[int] = []
+
+    @action(retry=2, retry_delay=3600)
+    def at_second() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("no")
+
+    @action
+    async def long() -> None:
+        await asyncio.sleep(0.2)
+
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([at_second, long])
+    clock = FakeClock()
+    with paced_by(clock):
+        workflow.start().raise_for_failure()
+
+    assert clock.slept == [3600]
+    [task, _] = Runs(storage).tasks(Runs(storage).list()[0])
+    assert task.duration == 3600
+
+
+def test_cancelled_in_the_pause_before_another_attempt(storage: StorageSQLite) -> None:
+    """The run ends at once; the attempt that was not made is not counted."""
+
+    @action(retry=2, retry_delay=600)
+    def fails_often() -> None:
+        raise ValueError("no")
+
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([fails_often, one])
+    manager = workflow.start(mode="background")
+    eventually(lambda: manager.tasks[0].status == "Retry")
+    Runs(storage).request_cancel(manager.run_id)
+
+    assert manager.wait(PATIENCE)
+    assert manager.status == "Cancelled"
+    found = [(each.status, each.attempts, len(each.errors)) for each in Runs(storage).tasks(Runs(storage).list()[0])]
+    assert found == [("Paused", 1, 1), ("Not started", 0, 0)]
+
+
+@pytest.mark.parametrize("damaged", [{"dotflow": "tasks"}, {"dotflow": "run"}, {"dotflow": "tasks", "id": ["one"]}])
+def test_damaged_records_stop_no_run(storage: StorageSQLite, damaged: dict[str, Any]) -> None:
+    """Whoever looks at such a run is told so; the workflow can be resumed and started, and puts it right."""
+    workflow = DotFlow(Config(storage=storage), workflow_id="w")
+    workflow.task.add([one, fails])
+    workflow.start()
+    [run] = Runs(storage).list()
+    for key in list(storage.list_keys("_dotflow_history")):
+        storage.post(key, Context(damaged))
+
+    assert Runs(storage).list() == []
+    assert workflow.start(resume=True).status == "Failed"
+    [again] = Runs(storage).list()
+    assert (again.run_id, [each.status for each in Runs(storage).tasks(again)]) == (run.run_id, ["Completed", "Failed"])
+    [key] = [key for key in storage.list_keys("_dotflow_history") if key.endswith(".tasks")]
+    storage.post(key, Context(damaged))
+    with pytest.raises(CorruptCheckpoint, match="tasks of run .* is damaged"):
+        Runs(storage).tasks(again)
+    assert workflow.start().status == "Failed"
+
+
+def test_workflows_that_take_turns_are_all_pruned() -> None:
+    """Every second run of a process belongs to the other of two workflows: old runs of both are removed."""
+    due = [journal.is_due() for _ in range(4000)]
+
+    assert any(due[2::2])
+    assert any(due[1::2])
+    assert sum(due) < 1000

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,10 +22,12 @@ from receivers import Receiver
 from dotflow import Config, DotFlow, action
 from dotflow.abc.notify import Notify
 from dotflow.abc.storage import Storage
+from dotflow.core.agenda import Tick
 from dotflow.core.context import Context
 from dotflow.core.exception import DeliveryFailed
 from dotflow.core.outbox import NEWS, OUTBOX
 from dotflow.core.task import Task
+from dotflow.core.workflow import Options
 from dotflow.providers import NotifyWebhook, StorageDefault, StorageSQLite
 
 SEED = int(os.environ.get("DOTFLOW_KILL_SEED") or random.SystemRandom().randrange(2**32))
@@ -275,3 +278,80 @@ def test_nothing_is_kept_where_nobody_is_notified(tmp_path: Path) -> None:
     memory = StorageDefault()
     flow(memory, Ear()).start()
     assert records(memory) == []
+
+
+def test_a_failure_to_save_is_owed_too(tmp_path: Path) -> None:
+    """That a result could not be kept is on record before anybody is told, like every other failure."""
+    storage = StorageSQLite(str(tmp_path / "db"))
+    found: list[list[str]] = []
+
+    class Looks(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            if task.status == "Failed":
+                found.append([key for key in storage.list_keys() if NEWS in key])
+
+    @action
+    def strange() -> object:
+        return object()
+
+    workflow = DotFlow(Config(storage=storage, notify=Looks()), workflow_id="w")
+    workflow.task.add(strange)
+    workflow.start()
+
+    assert found == [[f"w-{NEWS}.strange"]]
+
+
+def test_who_takes_a_tick_over_takes_its_outbox_too(tmp_path: Path) -> None:
+    """What is fenced against the process before are the news as well: the next one can write them, that one no more."""
+
+    class Listens(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            pass
+
+    @action
+    def one() -> int:
+        return 1
+
+    @action
+    def bad() -> None:
+        raise ValueError("no")
+
+    at, storage = datetime(2026, 1, 1, tzinfo=UTC), StorageSQLite(str(tmp_path / "db"))
+    workflow = DotFlow(Config(storage=storage, notify=Listens()), workflow_id="w")
+    workflow.task.add([one, bad])
+    first = workflow.launch(Options(scheduled_for=at), tick=Tick("w", at, 1, own=True, fenced=True))
+    second = workflow.launch(Options(scheduled_for=at, resume=True), tick=Tick("w", at, 2, own=True, fenced=True))
+
+    assert [first.observer_faults, second.observer_faults] == [[], []]
+    [outbox] = [key for key in records(storage) if OUTBOX in key]
+    assert storage.get(outbox).storage["told"] is True
+
+
+def test_a_second_failure_is_another_message(tmp_path: Path) -> None:
+    """A step that fails again after a resume, and a run that does, are told under ids of their own."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+
+    class Listens(Notify):
+        def hook_status_task(self, task: Any) -> None:
+            found[f"{task.task_id} {task.status}"].append(task.event_id)
+
+        def hook_status_workflow(self, run: Any) -> None:
+            found[f"run {run.status}"].append(run.event_id)
+
+    @action
+    def one() -> int:
+        return 1
+
+    @action
+    def bad() -> None:
+        raise ValueError("no")
+
+    workflow = DotFlow(Config(storage=StorageSQLite(str(tmp_path / "db")), notify=Listens()), workflow_id="w")
+    workflow.task.add([one, bad])
+    first = workflow.start()
+    second = workflow.start(resume=True)
+
+    assert first.run_id == second.run_id
+    assert {name: len(set(ids)) for name, ids in found.items()} == {
+        "one In progress": 1, "one Completed": 1, "bad In progress": 2, "bad Failed": 2, "run Failed": 2,
+    }  # fmt: skip

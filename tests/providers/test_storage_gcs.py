@@ -161,9 +161,9 @@ def test_killed_leader_of_another_machine_holds_until_its_lease_is_over(
 ) -> None:
     """By the server's clock."""
     code = (
-        "import time; from dotflow.providers import _lease; from dotflow.providers.storage_gcs import StorageGCS\n"
+        "import time; from dotflow.core import identity; from dotflow.providers.storage_gcs import StorageGCS\n"
         "from google.auth.credentials import AnonymousCredentials as Nobody\n"
-        "_lease._machine = lambda: 'another'\n"
+        "identity.machine = lambda: 'another'\n"
         f"where = dict(bucket='flows', prefix={folder!r}, project='p', endpoint={google_url!r}, lease=2)\n"
         "release = StorageGCS(credentials=Nobody(), **where).lock('etl'); print('held', flush=True); time.sleep(100)"
     )

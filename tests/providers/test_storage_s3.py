@@ -207,8 +207,8 @@ def test_two_storages_count_together(s3_url: str, folder: str) -> None:
 def held_elsewhere(url: str, prefix: str, machine: str, lease: float = 30.0) -> subprocess.Popen[str]:
     """Start a process that leads ``etl``; *machine* is what it takes its machine for."""
     code = (
-        "import time; from dotflow.providers import _lease; from dotflow.providers.storage_s3 import StorageS3\n"
-        f"{machine and f'_lease._machine = lambda: {machine!r}'}\n"
+        "import time; from dotflow.core import identity; from dotflow.providers.storage_s3 import StorageS3\n"
+        f"{machine and f'identity.machine = lambda: {machine!r}'}\n"
         f"storage = StorageS3(bucket='flows', prefix={prefix!r}, endpoint={url!r}, lease={lease!r}, **{KEYS!r})\n"
         "release = storage.lock('etl'); print('held', flush=True)\n"
         "time.sleep(100)"

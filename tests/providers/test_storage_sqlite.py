@@ -9,10 +9,12 @@ import random
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -314,10 +316,8 @@ def test_a_changed_field_is_found(storage: StorageSQLite, path: Path, column: st
 
 def test_a_right_checksum_does_not_make_a_value(storage: StorageSQLite, path: Path) -> None:
     """A value that is not JSON is found too."""
-    import zlib
-
     storage.post("k", Context(1))
-    checksum = zlib.crc32(b"k\0None\0\x001.0\0{")
+    checksum = zlib.crc32(b"k\0None\0\0{", zlib.crc32(struct.pack("<d", 1.0)))
     execute(path, "update dotflow_contexts set time = 1.0, value = '{', checksum = ?", checksum)
 
     with pytest.raises(CorruptCheckpoint, match="malformed"):

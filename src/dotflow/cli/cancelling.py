@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from dotflow.cli.lookup import find_runs, print_line
 from dotflow.cli.resuming import way_on
-from dotflow.cli.view import write
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.types import WorkflowStatus
 from dotflow.history import SHORT
+from dotflow.views.progress import write
 
 if TYPE_CHECKING:
     from dotflow.history import Run, Runs

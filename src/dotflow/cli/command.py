@@ -35,7 +35,7 @@ def run() -> NoReturn:
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # nobody reads it, or there is none
-            from dotflow.cli.view import silence
+            from dotflow.views.progress import silence
 
             silence(stream)
     sys.exit(code)
@@ -79,7 +79,7 @@ def narrow() -> int | None:
 
 def complain(text: str) -> None:
     """Write *text* to standard error, without control characters."""
-    from dotflow.cli.view import escape, write
+    from dotflow.views.progress import escape, write
 
     write(sys.stderr, escape(text))
 

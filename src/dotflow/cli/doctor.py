@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from dotflow import __version__
 from dotflow.cli.choice import make_storage
 from dotflow.cli.target import UserError, Wish, of_user
-from dotflow.cli.view import escape, write
 from dotflow.core.exception import ConfigurationError, DotflowError, StorageUnavailable
 from dotflow.core.module import nearest
 from dotflow.core.redact import SECRET_NAMES, mask
+from dotflow.views.progress import escape, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

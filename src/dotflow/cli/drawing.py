@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 from dotflow.cli.choice import make_storage
 from dotflow.cli.files import write_file
 from dotflow.cli.target import Wish, found, from_factory, prepare_path
-from dotflow.cli.view import silence, write
 from dotflow.core.action import Action
 from dotflow.core.checkpoint import RECORD, Checkpoint
 from dotflow.core.dotflow import DotFlow
-from dotflow.core.exception import ConfigurationError, UnsupportedOption
+from dotflow.core.exception import ConfigurationError, RunNotFound, UnsupportedOption
 from dotflow.core.module import nearest
 from dotflow.core.types import TypeStatus
+from dotflow.history import Runs
 from dotflow.views.graph import drawn, graph_of
 from dotflow.views.layout import cut
+from dotflow.views.progress import silence, write
+from dotflow.views.state import seconds
 from dotflow.views.text import as_text
 
 if TYPE_CHECKING:
     from dotflow.abc.storage import Storage
-    from dotflow.views.graph import Graph
+    from dotflow.history import TaskRun
+    from dotflow.views.graph import Graph, Node
 
 ENDINGS = {".txt": "text", ".mmd": "mermaid", ".mermaid": "mermaid", ".svg": "svg", ".png": "png"}
 KEYS_LOOKED_AT = 10_000
@@ -63,7 +66,7 @@ def target_of(path: str) -> DotFlow:
 
 
 def with_saved(graph: Graph, workflow: DotFlow, run: str | None, wish: Wish) -> Graph:
-    """Return *graph* with those tasks as completed whose results are saved."""
+    """Return *graph* as the history tells of the run, or else with those tasks completed whose results are saved."""
     storage = workflow.config.storage if wish.storage is None else make_storage(wish.storage, wish.path)
     if storage.keeps_objects:
         raise UnsupportedOption(f"{type(storage).__name__} keeps nothing that another process could show; "
@@ -74,16 +77,37 @@ def with_saved(graph: Graph, workflow: DotFlow, run: str | None, wish: Wish) -> 
     for task in workflow.task.queue:
         task.assign(name)
     store = Checkpoint(storage, workflow.config.codec, name)
-    done = store.load(workflow.task.queue)
-    if not done and store.read_record(RECORD) is None:
+    done, record = store.load(workflow.task.queue), store.read_record(RECORD)
+    known = _history_of(storage, record["run_id"] if isinstance(record, dict) else str(name))
+    if not done and record is None and not known:
         raise ConfigurationError(f"nothing is saved under the workflow id {str(name)!r}{_near(storage, str(name))}")
     nodes = [
-        node._replace(status=TypeStatus.COMPLETED, word="Completed")
-        if position in done
-        else node._replace(status=TypeStatus.NOT_STARTED, word="Not completed")
+        _stated(node, known.get(workflow.task.queue[position].task_id), position in done)
         for position, node in enumerate(graph.nodes)
     ]
     return graph._replace(nodes=nodes, stated=True)
+
+
+def _history_of(storage: Storage, run_id: str) -> dict[str, TaskRun]:
+    """Return what is on record of the tasks of a run, by name; nothing if nothing is."""
+    if not storage.can("list_keys"):
+        return {}
+    runs = Runs(storage)
+    try:
+        return {task.task_id: task for task in runs.tasks(runs.get(run_id))}
+    except RunNotFound:
+        return {}
+
+
+def _stated(node: Node, known: TaskRun | None, saved: bool) -> Node:
+    if known is not None and known.status is None and not saved:
+        return node._replace(status=TypeStatus.NOT_STARTED, word="Unknown")
+    if known is not None and known.status is not None and (known.status is TypeStatus.COMPLETED or not saved):
+        took = "" if known.duration is None else f" {seconds(known.duration)}"
+        return node._replace(status=known.status, word=f"{known.status}{took}")
+    if saved:
+        return node._replace(status=TypeStatus.COMPLETED, word="Completed")
+    return node._replace(status=TypeStatus.NOT_STARTED, word="Not completed")
 
 
 def _near(storage: Storage, name: str) -> str:

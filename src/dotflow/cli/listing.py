@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.cli.lookup import find_place, find_runs, iso, local, moment, print_line, table, write_json
 from dotflow.cli.resuming import way_on
-from dotflow.cli.view import escape, seconds
 from dotflow.core.module import nearest
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
 from dotflow.history import SHORT, Runs
+from dotflow.views.progress import escape
+from dotflow.views.state import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

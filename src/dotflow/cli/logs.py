@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.cli.history import LEVELS
 from dotflow.cli.lookup import find_runs, iso, print_line
-from dotflow.cli.view import escape
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types import WorkflowStatus
+from dotflow.views.progress import escape
 
 if TYPE_CHECKING:
     from dotflow.history import Run

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotflow.cli.choice import STORAGES, make_storage, url_of
-from dotflow.cli.view import silence
 from dotflow.core.exception import ConfigurationError
 from dotflow.history import Runs
+from dotflow.views.progress import silence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

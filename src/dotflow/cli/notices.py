@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from dotflow.cli.view import escape, write
+from dotflow.views.progress import escape, write
 
 TASK_RECORDS = os.path.join("dotflow", "abc", "log.py")
 

@@ -87,8 +87,8 @@ def service_of(url: str) -> str:
 
 def send_test(url: str, service: str | None) -> int:
     """Send a message to *url* and write the answer; return the exit code."""
-    from dotflow.cli.view import escape, write
     from dotflow.core.redact import mask
+    from dotflow.views.progress import escape, write
 
     name = service or service_of(url)
     notify = SERVICES[name](url)

@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from dotflow.cli.files import write_file
-from dotflow.cli.view import write
 from dotflow.core.exception import ConfigurationError
+from dotflow.views.progress import write
 
 SHARED = "shared"
 NEXT = {

@@ -87,7 +87,7 @@ def write_table(lines: Sequence[tuple[str, ...]]) -> None:
     """Write lines in columns; the last one is as long as it likes."""
     import sys
 
-    from dotflow.cli.view import escape, write
+    from dotflow.views.progress import escape, write
 
     shown = [tuple(escape(cell).replace("\n", " ") for cell in line) for line in lines]
     widths = [max(len(line[column]) for line in shown) for column in range(len(shown[0]) - 1)]

@@ -9,10 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotflow.cli.view import error_line, escape, seconds, write
 from dotflow.core.record import one_line
 from dotflow.core.redact import mask_error
 from dotflow.core.types import TypeStatus, WorkflowStatus
+from dotflow.views.progress import escape, write
+from dotflow.views.state import error_line, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from dotflow.cli.interruption import GRACE, Interruption
 from dotflow.cli.report import counts, report, resume_command
 from dotflow.cli.target import Target, Wish, build
-from dotflow.cli.view import escape, make_view, raw_write, write
 from dotflow.core.exception import ConfigurationError, DotflowError
 from dotflow.core.journal import Origin
 from dotflow.core.messages import Stop
 from dotflow.core.ticking import Ticker
 from dotflow.core.types import WorkflowStatus
 from dotflow.core.workflow import Options
+from dotflow.views.progress import escape, make_view, raw_write, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -200,7 +200,7 @@ def make_scheduler(
 def _say(line: str) -> None:
     import sys
 
-    from dotflow.cli.view import write
+    from dotflow.views.progress import write
 
     write(sys.stdout, line)
 
@@ -350,9 +350,9 @@ def _once(wish: Wish, ticks: Callable[[Any], list[datetime]], again: bool, **giv
     from datetime import UTC, datetime
 
     from dotflow.cli.running import Ticks, listen
-    from dotflow.cli.view import make_view
     from dotflow.providers import SchedulerAt
     from dotflow.providers._paced import Loop
+    from dotflow.views.progress import make_view
 
     scheduler = make_scheduler(**_when(given))
     target = _target(wish)

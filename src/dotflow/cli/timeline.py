@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 from dotflow.cli.listing import run_fields, status_text
 from dotflow.cli.lookup import find_runs, iso, local, print_line, width, write_json
-from dotflow.cli.view import seconds
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
+from dotflow.views.state import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -50,13 +50,14 @@ def _graph(guarded: Callable[..., int]) -> click.Command:
     @click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
     @click.option("--force", is_flag=True, help="Overwrite FILE if it is there.")
     @click.option("-m", "--mode", type=Known("mode", MODES), default=MODES[0], help="The mode it is started in.")
-    @click.option("--run", metavar="ID", help="Show what is saved of the run with this workflow id.")
+    @click.option("--run", metavar="ID", help="Show the run with this workflow id, or run id.")
     @WHERE[0]
     @WHERE[1]
     def graph(target: str, storage: str | None, path: str | None, **options: Any) -> int:
         """Draw the workflow at TARGET: package.module:name of a function that returns a DotFlow, or of a DotFlow.
 
-        With --run or --storage, tasks whose results are saved are shown as completed. PNG needs the png extra.
+        With --run or --storage, statuses are shown: from the history of runs, or else what is saved. PNG needs the
+        png extra.
         """
         from dotflow.cli.drawing import draw
 

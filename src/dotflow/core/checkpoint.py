@@ -263,7 +263,8 @@ class Checkpoint:
         return None if found is None else found.storage
 
     def _reread(self, key: str) -> Any:
-        raw = self._get(key)
+        with self.turn:  # an observer off the run's thread may ask
+            raw = self._get(key)
         if raw is None:
             raise StorageError(
                 "the result is not there any more; another run of this workflow id may have cleared it",

@@ -14,6 +14,7 @@ from dotflow.abc.storage import Storage
 from dotflow.core.checkpoint import FENCE, FINGERPRINT, RECORD, Checkpoint
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import LeaseLost
+from dotflow.core.outbox import NEWS, OUTBOX
 from dotflow.core.task import Task
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ class Fenced(Storage):
         self._inner, self._mark, self._workflow_id = inner, f"{epoch}-{os.urandom(8).hex()}", workflow_id
         self._known: dict[str, Any] = {}
         if epoch > 1:
-            pseudo = [Task(name, tasks[0].step, workflow_id=workflow_id) for name in (RECORD, FINGERPRINT) if tasks]
+            pseudo = [Task(name, tasks[0].step, workflow_id=workflow_id) for name in _records(tasks) if tasks]
             for task in [*tasks, *pseudo]:
-                self._take(inner.key(task), task.task_id)
+                key = inner.key(task)
+                if task.task_id == OUTBOX and _inside(inner.get(key=key).storage) is None:
+                    break  # nobody is notified: there are no news either
+                self._take(key, task.task_id)
 
     def __repr__(self) -> str:
         return f"{self._inner!r}, fenced"
@@ -136,6 +140,11 @@ class Fenced(Storage):
     def hands_on(self) -> bool:
         """Whether the engine may hand on what it posted without reading it back."""
         return self._inner.hands_on()
+
+
+def _records(tasks: Sequence[Task]) -> list[str]:
+    """The names of the records of a run: those of its outbox last."""
+    return [RECORD, FINGERPRINT, OUTBOX, NEWS, *(f"{NEWS}.{task.task_id}" for task in tasks)]
 
 
 def _inside(raw: Any) -> Any:

@@ -90,7 +90,7 @@ class Dispatcher:
         self._run = next(_runs)
         self._hooks: dict[type, list[Hook]] = {}
         self._notified: dict[type, list[Callable[[Any], None]]] = {}
-        self.run_id = ""
+        self.origin = ""  # what the ids of messages are made of, see ``record.task_event_id``
         self.outbox: Outbox | None = None
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
@@ -225,11 +225,11 @@ class Dispatcher:
         """Return a copy of *event* as ``_frozen`` does, with the id of the message about it."""
         copied = _frozen(event)
         if type(event) is WorkflowFinished:
-            from dotflow.core.record import event_id
+            from dotflow.core.record import run_event_id
 
-            return copied._replace(event_id=event.event_id or event_id(self.run_id, "", event.status))
+            return copied._replace(event_id=event.event_id or run_event_id(event.status, self.origin))
         if not copied.task._origin:
-            copied.task._origin = self.run_id
+            copied.task._origin = self.origin
         return copied
 
     def _outcome(self, event: WorkflowFinished) -> None:

@@ -107,7 +107,7 @@ def cycle(
             return
         if not items:
             pause = run.wait(now) if cancel_at is None else max(0.0, cancel_at - now)
-            if watch is not None:
+            if watch is not None and watch.waits:
                 pause = max(0.0, watch.due - now) if pause is None else min(pause, max(0.0, watch.due - now))
             items = yield pause
             now = clock()
@@ -136,7 +136,15 @@ def cycle(
             pairs = [(run.tasks[outcome.position], outcome.value) for outcome in to_save]
             answers = yield functools.partial(store.save, pairs)
             for outcome, answer in zip(to_save, answers, strict=True):
-                win(run, outcome, answer, tell, now)
+                if type(answer) is not Refused:
+                    win(run, outcome, answer, tell, now)
+                    continue
+                event = refuse(run, outcome, answer, now)
+                if outbox is not None:
+                    yield functools.partial(outbox.owe, event)
+                tell(event)
+                if watch is not None:
+                    watch.failed = True
             now = clock()
         if cancel_at is not None and now >= cancel_at:
             cancel_at = None
@@ -147,12 +155,17 @@ def cycle(
 def win(run: Run, outcome: Outcome, answer: Any, tell: Dispatcher, now: float) -> None:
     """Note and announce a result, or that the storage refused it."""
     if type(answer) is Refused:
-        answer.error.attempt = outcome.number
-        tell(TaskFailed(run.fail(outcome._replace(error=answer.error), now, final=True)))
+        tell(refuse(run, outcome, answer, now))
         return
     task = run.complete(outcome, now, answer)
     if tell.hears(TaskCompleted):
         tell(TaskCompleted(task))
+
+
+def refuse(run: Run, outcome: Outcome, answer: Refused, now: float) -> TaskFailed:
+    """Note that the storage did not take a result; return what is to be announced."""
+    answer.error.attempt = outcome.number
+    return TaskFailed(run.fail(outcome._replace(error=answer.error), now, final=True))
 
 
 def lose(run: Run, outcome: Outcome, now: float) -> Event:

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+PROCESSES = "/proc"
+
 _mine: tuple[int, dict[str, Any]] = (0, {})
 
 
@@ -27,7 +29,9 @@ def alive(known: dict[str, Any]) -> bool | None:
     if type(pid) is not int or pid < 1 or not here or known.get("machine") != here:
         return None
     now = began(pid)
-    return now != "" and now == known.get("began")
+    if now:
+        return now == known["began"] if known.get("began") else None
+    return None if _is_hidden(pid) else False
 
 
 def host() -> str:
@@ -49,8 +53,21 @@ def machine() -> str:
 def began(pid: int) -> str:
     """Return when *pid* began, as Linux counts it; empty if it has ended, or that is not known."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        with open(f"{PROCESSES}/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether *pid* is there, but the system shows nothing of it, as it may do with processes of another user."""
+    if os.path.exists(f"{PROCESSES}/{pid}"):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

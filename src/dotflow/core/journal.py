@@ -41,13 +41,28 @@ PRUNE_EVERY, SLACK = 16, 4  # runs of a process; the share of those kept that ma
 ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
 SESSIONS_KEPT = 20
 CONSTANT = ("group", "status", "attempts")  # columns whose values are often all the same
+NEEDED = frozenset(
+    (
+        "dotflow",
+        "run_id",
+        "family",
+        "workflow_id",
+        "status",
+        "mode",
+        "started_at",
+        "done",
+        "total",
+        "origin",
+        "sessions",
+    )
+)  # of a summary
 COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored")
 
 MICRO = 1_000_000
 NOT_STARTED, RETRY = TypeStatus.NOT_STARTED, TypeStatus.RETRY
 COMPLETED, IN_PROGRESS = TypeStatus.COMPLETED, TypeStatus.IN_PROGRESS
 
-_ended = 0
+_pruned = False
 
 
 class Origin(NamedTuple):
@@ -106,7 +121,7 @@ class Desk(Checkpoint):
         """Return the summaries among the records of those keys."""
         found = self._find([key for key in keys if not PART.search(key)])
         values = [context.storage for context in found.values()]
-        return [each for each in values if isinstance(each, dict) and each.get("dotflow") == "run"]
+        return [each for each in values if isinstance(each, dict) and each.keys() >= NEEDED and each["sessions"]]
 
     def keys(self, prefix: str) -> Iterable[str]:
         """Return the keys that begin with *prefix*."""
@@ -124,12 +139,32 @@ class Desk(Checkpoint):
         return self.item(run_id + TASKS, {"dotflow": "tasks", "run_id": run_id, **found, **packed})
 
     def read_tasks(self, run_id: str) -> dict[str, Any]:
-        """Return what is on record of the tasks of a run, as ``columns`` gives it; an empty one if nothing is."""
+        """Return what is on record of the tasks of a run, as ``columns`` gives it; an empty one if nothing is.
+
+        Raises:
+            CorruptCheckpoint: it is not what ``tasks_item`` makes.
+        """
         found = self.read(run_id + TASKS)
         if not found:
             return {}
-        size = len(found["id"])
-        return {**found, **{column: (found[column] * size)[:size] for column in CONSTANT}}
+        try:
+            size = len(found["id"])
+            whole = {**found, **{column: (found[column] * size)[:size] for column in CONSTANT}}
+            if all(len(whole[column]) == size for column in COLUMNS[:-1]):
+                return {**whole, "restored": list(whole["restored"]), "errors": dict(whole["errors"])}
+        except (KeyError, TypeError):
+            pass  # said below
+        raise CorruptCheckpoint(
+            f"what is on record of the tasks of run {run_id} is damaged; remove it", provider=self._name,
+            key=self.place(run_id + TASKS),
+        )  # fmt: skip
+
+    def known_tasks(self, run_id: str) -> dict[str, Any]:
+        """Return the same; an empty one also if what is there is damaged, since a new one is about to replace it."""
+        try:
+            return self.read_tasks(run_id)
+        except CorruptCheckpoint:
+            return {}
 
     def read(self, name: str) -> dict[str, Any]:
         """Return a record, an empty one if it is not there."""
@@ -214,15 +249,12 @@ class Journal:
 
     def prune(self) -> None:
         """Remove the oldest runs, now and then."""
-        global _ended
-        due = _ended % PRUNE_EVERY == 0
-        _ended += 1
-        if due and self._storage.can("delete"):
+        if is_due() and self._storage.can("delete"):
             prune(self._desk, self._keep, self._record)
 
     def _details(self, tasks: Sequence[Task], store: Checkpoint, **known: Any) -> tuple[str, Context]:
         run_id = self._record["run_id"]
-        before = self._desk.read_tasks(run_id) if self._resumed else {}
+        before = self._desk.known_tasks(run_id) if self._resumed else {}
         found = columns(tasks, self.session)
         if self._resumed:
             restored = [task for task in tasks if task.restored]
@@ -250,6 +282,7 @@ class Watch:
         store: Their results.
         fault: Told when the storage cannot be read or written; the run goes on.
         clock: The monotonic clock of the run.
+        waits: Whether time passes by itself on that clock; else nobody waits for the next look.
         parents: For each task, the positions of those it waits for; nothing if it does not wait for all of them.
 
     Attributes:
@@ -264,9 +297,11 @@ class Watch:
         store: Checkpoint,
         fault: Callable[[str, str, Exception], None],
         clock: Callable[[], float],
+        waits: bool = True,
         parents: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._journal, self._tasks, self._store, self._fault, self._clock = journal, tasks, store, fault, clock
+        self.waits = waits
         self.due = clock() + LOOK_EVERY
         self.failed = False
         self._parents = parents
@@ -278,7 +313,7 @@ class Watch:
         try:
             if self._is_news(began) or self.failed:
                 self.failed = False
-                self._journal.snapshot(self._tasks, self._store, self._waits())
+                self._journal.snapshot(self._tasks, self._store, self._blockers())
             asked = self._journal.cancelled()
         except DotflowError as error:
             self._fault("run record", "look", error)
@@ -302,7 +337,7 @@ class Watch:
         self._written = found
         return True
 
-    def _waits(self) -> list[int | None]:
+    def _blockers(self) -> list[int | None]:
         tasks = self._tasks
         return [next((at for at in needs if tasks[at].status is not COMPLETED), None) for needs in self._parents]
 
@@ -319,11 +354,13 @@ def settle_last(storage: Storage, codec: Codec, store: Checkpoint) -> None:
         record = store.read_record(RECORD)
     except CorruptCheckpoint:
         return  # it is about to be cleared, which is what its error would ask for
-    if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS or "sessions" not in record:
+    if not isinstance(record, dict) or record.get("status") != WorkflowStatus.IN_PROGRESS:
+        return
+    if not record.keys() >= NEEDED - {"dotflow", "total"} | {"tasks"} or not record["sessions"]:
         return
     desk = Desk(storage, codec, record["family"])
     times = store.times_of(record["tasks"])
-    found = desk.read_tasks(record["run_id"]) or nothing()
+    found = desk.known_tasks(record["run_id"]) or nothing()
     found = unfinished(found, record, times, ended=True)
     desk.write([desk.tasks_item(record["run_id"], found), summary_item(desk, interrupted(record, len(times)))])
 
@@ -452,6 +489,16 @@ def prune(desk: Desk, keep: int, mine: Mapping[str, Any]) -> None:
             open_runs += 1
         else:
             desk.drop(each["run_id"])
+
+
+def is_due() -> bool:
+    """Whether old runs are removed now: at the first run of a process, and by chance at one in so many.
+
+    To count would leave out workflows that take turns with another.
+    """
+    global _pruned
+    first, _pruned = not _pruned, True
+    return first or os.urandom(1)[0] % PRUNE_EVERY == 0
 
 
 def common_prefix(desk: Desk) -> str:

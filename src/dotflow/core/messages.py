@@ -39,8 +39,8 @@ class StepInfo(NamedTuple):
         task_id: Name of the task.
         workflow_id: The workflow it belongs to.
         attempt: Number of this call, counted from 1.
-        idempotency_key: A text that is the same for each attempt and each resume of this run, and for no
-            other task or run: hand it to a service that must not do the same thing twice.
+        idempotency_key: 32 hexadecimal digits that are the same for each attempt and each resume of this run, and for
+            no other task or run: hand it to a service that must not do the same thing twice.
     """
 
     task_id: str

@@ -16,7 +16,7 @@ from dotflow.core import lane
 from dotflow.core.events import TaskCompleted, TaskFailed, WorkflowFinished
 from dotflow.core.exception import DotflowError
 from dotflow.core.messages import TaskError
-from dotflow.core.record import event_id
+from dotflow.core.record import run_event_id
 from dotflow.core.redact import KNOWN, masked
 from dotflow.core.task import Task, raw_id
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -43,7 +43,7 @@ class Outbox:
 
     def __init__(self, store: Checkpoint, fault: Callable[[str, str, BaseException], None]) -> None:
         self._store, self._fault = store, fault
-        self._run_id = self._life = ""
+        self._run_id = self._life = self._origin = ""
         self._restored: frozenset[str] = frozenset()
         self._told: dict[str, None] = {}
         self._open: dict[str, int] = {}  # messages on their way, and to how many notifiers
@@ -75,17 +75,16 @@ class Outbox:
             self._fault("outbox", "WorkflowStarted", error)
             return []
 
-    def begin(self, run_id: str, restored: Sequence[str], left: Sequence[Event]) -> None:
+    def begin(self, run_id: str, life: str, restored: Sequence[str], left: Sequence[Event]) -> None:
         """Note that from now on a checkpoint is a message to be delivered.
 
         Args:
             run_id: Makes the ids of messages.
+            life: Tells this process' part in the run from that of any other.
             restored: Tasks whose checkpoints an earlier process saved; those that it told of stay told.
             left: What is still to be told; a fresh start has removed it from the storage.
         """
-        import os
-
-        self._run_id, self._life = run_id, os.urandom(8).hex()
+        self._run_id, self._life, self._origin = run_id, life, f"{run_id}/{life}"
         self._restored = frozenset(restored)
         self._told = {name: None for name in restored if name in self._told}
         self._changed = True
@@ -115,7 +114,7 @@ class Outbox:
 
     def owe(self, event: TaskFailed | WorkflowFinished) -> None:
         """Save that *event* has to be told, before it is."""
-        name, record = _name_of(event) or NEWS, _record_of(event, self._run_id)
+        name, record = _name_of(event) or NEWS, _record_of(event, self._origin)
         with self._store.turn:
             with self._mutex:
                 self._gone.discard(name)
@@ -209,11 +208,11 @@ class Outbox:
         return isinstance(found, dict) and found.get("life") == self._life
 
 
-def stamped(task: Task, run_id: str) -> Any:
+def stamped(task: Task, origin: str) -> Any:
     """Return a masked copy of *task* with the id of the message about it as it is now."""
     copy = masked(task)
     if not copy._origin:
-        copy._origin = run_id
+        copy._origin = origin
     return copy
 
 
@@ -231,17 +230,17 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, (OSError, OverflowError)) or bool(getattr(error, "later", False))
 
 
-def _record_of(event: TaskFailed | WorkflowFinished, run_id: str) -> dict[str, Any]:
+def _record_of(event: TaskFailed | WorkflowFinished, origin: str) -> dict[str, Any]:
     if isinstance(event, TaskFailed):
-        return _task_record(stamped(event.task, run_id))
+        return _task_record(stamped(event.task, origin))
     failed = [task for task in event.tasks if task.status is TypeStatus.FAILED][:FAILED_MOST]
     return {
-        "id": event.event_id or event_id(run_id, "", event.status),
+        "id": event.event_id or run_event_id(event.status, origin),
         "at": time.time(),
         "status": event.status.value,
         "duration": event.duration,
         "tasks": [[raw_id(task), task.status.value] for task in event.tasks],
-        "failed": [_task_record(stamped(task, run_id)) for task in failed],
+        "failed": [_task_record(stamped(task, origin)) for task in failed],
     }
 
 

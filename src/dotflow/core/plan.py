@@ -24,11 +24,13 @@ class Plan(NamedTuple):
         parents: For each task, the positions of those it waits for.
         children: For each task, the positions of those that wait for it.
         processes: Whether plain steps run in worker processes.
+        chain: Whether the tasks wait for each other one by one.
     """
 
     parents: Edges
     children: Edges
     processes: bool
+    chain: bool = False
 
 
 class Mode(NamedTuple):
@@ -56,7 +58,7 @@ def make_plan(tasks: Sequence[Task], mode: str) -> Plan:
         parents, processes = _graph(tasks, names), known_mode(mode) is TypeExecution.PARALLEL
     elif len(groups) == 1 and chosen.edges is not _unconnected:
         count = len(tasks)
-        return Plan([(), *zip(range(count - 1))], [*zip(range(1, count)), ()], False)  # one iterable
+        return Plan([(), *zip(range(count - 1))], [*zip(range(1, count)), ()], False, True)  # one iterable
     else:
         parents, processes = chosen.edges(tasks), chosen.processes(groups)
     return Plan(parents, _children(parents), processes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotflow.core.context import Context
 from dotflow.core.task import raw_id
-from dotflow.core.types import TypeStatus
+from dotflow.core.types import TypeStatus, WorkflowStatus
 
 if TYPE_CHECKING:
     from dotflow.core.messages import TaskError
@@ -102,14 +102,21 @@ def event_id(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def task_event_id(task: Task, run_id: str) -> str:
-    """The id of the message about *task* as it is now: the same whenever, and by whichever process, it is told."""
+def task_event_id(task: Task, origin: str) -> str:
+    """The id of the message about *task* as it is now: the same whenever it is told, different for another change.
+
+    *origin* is the id of the run, and after a slash what tells this process' part in it from another's.
+    """
     status, failed = task.status, len(task._errors or ())
-    if status is TypeStatus.COMPLETED:
-        attempt = ""  # there is one at most, and a process that takes over does not know its number
-    else:
-        attempt = str(failed if status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1)
-    return event_id(run_id, raw_id(task), attempt, status)
+    if status is TypeStatus.COMPLETED:  # there is one at most, and a process that takes over knows no more of it
+        return event_id(origin.partition("/")[0], raw_id(task), "", status)
+    attempt = failed if status in (TypeStatus.FAILED, TypeStatus.RETRY) else failed + 1
+    return event_id(origin, raw_id(task), str(attempt), status)
+
+
+def run_event_id(status: str, origin: str) -> str:
+    """The id of the message that a run has ended, likewise."""
+    return event_id(origin.partition("/")[0] if status == WorkflowStatus.COMPLETED else origin, "", status)
 
 
 def as_text(level: str, **kwargs: Any) -> str:

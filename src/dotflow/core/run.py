@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS
-from dotflow.core.context import Later, make_context, together
+from dotflow.core.context import Context, Later, make_context, together
 from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dotflow.core.capture import Capture
-    from dotflow.core.context import Context
     from dotflow.core.plan import Plan
     from dotflow.core.task import Task
 
@@ -45,6 +44,7 @@ class Run:
         capture: How what steps print is kept, ``None`` if it is not.
         let_go: Gives what stands in for the saved result of a task once nobody in the run needs it any more;
             ``None`` keeps every result.
+        one_by_one: Whether the plan lets no two tasks run at once, and none of them on a clock of its own.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Run:
         scheduled_for: datetime | None = None,
         capture: Capture | None = None,
         let_go: Callable[[Task], Any] | None = None,
+        one_by_one: bool = False,
     ) -> None:
         self.tasks = list(tasks)
         self.workflow_id = workflow_id
@@ -76,7 +77,7 @@ class Run:
         self._blockers = [len(parents) for parents in plan.parents]
         self._ready: list[deque[int]] = [deque() for _ in slots]
         self._later: list[tuple[float, int]] = []
-        self._one_by_one = tuple(slots) == (1,)
+        self._one_by_one = one_by_one or tuple(slots) == (1,)
         self._flying: set[int] = set()
         self._handed: dict[int, Any] = {}
         self._halted = False
@@ -218,6 +219,8 @@ class Run:
         """Note that whatever still runs, or waits for another attempt, is given up."""
         waiting = [index for _, index in self._later]
         self._later.clear()
+        for index in waiting:
+            self.tasks[index].retry_count -= 1  # no other attempt follows the one that failed
         return [self.pause(index, now) for index in (*self._flying, *waiting)]
 
     def finish(self) -> WorkflowStatus:
@@ -255,7 +258,7 @@ class Run:
             if "initial_context" in params:
                 initial = self._stamped(task.initial_context)
             if "task" in params:
-                task.idempotency_key = key = f"{self.run_id}:{task.task_id}"
+                task.idempotency_key = key = _key_of(self.run_id, task.task_id)
         number = len(task._errors) + 1 if task._errors else 1
         return make_attempt(
             (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key, self._capture)
@@ -292,8 +295,9 @@ class Run:
         self._forget(self._told)
         self._told = None if self._wanted[index] else index  # observers are told of it now; after that nobody is
         parents = self._plan[0][index]
-        if len(parents) > 1:
-            self.tasks[index]._previous = tuple([self.tasks[parent] for parent in parents])
+        task = self.tasks[index]
+        if isinstance(task._previous, Context):  # it would keep the values
+            task._previous = _tasks_of(self.tasks, parents)
         for parent in parents:
             self._wanted[parent] -= 1
             if not self._wanted[parent]:
@@ -330,3 +334,15 @@ class Run:
             blockers[child] -= 1
             if not blockers[child]:
                 self._ready[self._lanes[child] if self._lanes else 0].append(child)
+
+
+def _tasks_of(tasks: Sequence[Task], parents: Sequence[int]) -> Task | tuple[Task, ...]:
+    found = tuple([tasks[parent] for parent in parents])
+    return found[0] if len(found) == 1 else found
+
+
+def _key_of(run_id: str, task_id: str) -> str:
+    """Return an idempotency key: 32 hexadecimal digits, which any header takes, whatever the name of the task."""
+    import hashlib
+
+    return hashlib.sha256(f"{run_id}:{task_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

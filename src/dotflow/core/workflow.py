@@ -260,6 +260,7 @@ class Manager:
             scheduled_for=options.scheduled_for,
             capture=self._capture(),
             let_go=None if options.keep_results else self._store.let_go,
+            one_by_one=plan.chain and self._places.on_loop,
         )
         self._found = found
 
@@ -271,7 +272,7 @@ class Manager:
         return prepare(self._config.capture_output)
 
     def _make_places(self, plan: Plan, on_loop: bool) -> Places:
-        from dotflow import providers
+        providers = _providers or _import_providers()
 
         def make_loop() -> Any:
             return providers.ExecutorAsync(self._loop)
@@ -316,9 +317,12 @@ class Manager:
             self._begin_record(len(found))
         elif self._notes_input and store.read_record(FINGERPRINT) is None:
             store.write_record(FINGERPRINT, self._input())
-        run_id = self._tell.run_id = str(record.get("run_id") or _new_id())
-        if store.outbox is not None:
-            store.outbox.begin(run_id, [tasks[position].task_id for position in found], self._owed)
+        run_id = str(record.get("run_id") or _new_id())
+        if self._tell.notifies(TaskFailed):
+            life = _new_id()
+            self._tell.origin = f"{run_id}/{life}"
+            if store.outbox is not None:
+                store.outbox.begin(run_id, life, [tasks[position].task_id for position in found], self._owed)
         return found, run_id
 
     def _open_outbox(self, untouched: bool) -> list[Event]:
@@ -446,7 +450,8 @@ class Manager:
 
             told = self._options.keep_going or (self._record or {}).get("chain")
             parents = () if told else self._plan.parents
-            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, self._clock.monotonic, parents)
+            clock, real = self._clock.monotonic, self._clock is time
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, clock, real, parents)
         return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:
@@ -554,6 +559,17 @@ def fingerprint(tasks: Sequence[Task]) -> str:
     except (TypeError, ValueError):
         text = repr(inputs)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_providers: Any = None
+
+
+def _import_providers() -> Any:
+    global _providers
+    import dotflow.providers
+
+    _providers = dotflow.providers  # an import statement, even of what is there, takes as long as a few steps
+    return _providers
 
 
 def _has_loop() -> bool:

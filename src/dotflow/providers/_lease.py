@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 import uuid
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import StorageError, WorkflowBusy
+from dotflow.core.identity import alive, identity
 from dotflow.providers._bucket import ABSENT
 
 if TYPE_CHECKING:
@@ -35,17 +35,13 @@ class Lease:
 
     def __init__(self, bucket: Bucket, name: str, seconds: float) -> None:
         self._bucket, self._name, self._seconds = bucket, name, seconds
-        pid = os.getpid()
         self._about = {
             "token": uuid.uuid4().hex,
-            "host": socket.gethostname(),
-            "pid": pid,
+            **identity(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": _machine(),
-            "started": _started(pid),
             "lease": seconds,
         }
-        self._pid, self._beat = pid, 0
+        self._pid, self._beat = os.getpid(), 0
         self._version: Any = None
         self._renewed = (0.0, 0.0)
         self._lost = False
@@ -121,9 +117,10 @@ class Lease:
         about = _about(found)
         if "token" in about and about["token"] is None:
             return True
+        lives = alive(about)
+        if lives is not None:
+            return not lives
         try:
-            if about["machine"] and about["machine"] == self._about["machine"]:
-                return _has_ended(int(about["pid"]), about["started"])
             seconds = float(about["lease"])
         except (KeyError, TypeError, ValueError):  # it is not of ours: let it have the time that ours would have
             seconds = self._seconds
@@ -156,33 +153,3 @@ def _holder(found: Found | None) -> str:
     if not about.get("token"):
         return "a process that has just ended"
     return f"process {about.get('pid')} on host {about.get('host')}, since {about.get('since')}"
-
-
-def _machine() -> str:
-    """Return what two processes share if they see each other's ids; empty where that is not known."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return ""
-
-
-def _has_ended(pid: int, started: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass  # it is somebody else's
-    now = _started(pid)
-    return now != "" and now != started
-
-
-def _started(pid: int) -> str:
-    """Return when *pid* began, as Linux counts it; empty where that is not known."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "ended" if fields[0] in "ZX" else fields[19]

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.exception import WorkflowBusy
+from dotflow.core.identity import alive, host, identity
 from dotflow.providers._common import tell_of_forks
 from dotflow.providers._saved import file_name
 
@@ -108,8 +109,7 @@ def _take(path: str) -> int | None:
         os.close(fd)  # the leader before removed the file between open and lock
     try:
         os.ftruncate(fd, 0)
-        pid, since = os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
-        holder = {"host": _host(), "pid": pid, "started": _started(pid), "since": since}
+        holder = {**identity(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
         os.write(fd, json.dumps(holder).encode())
     except OSError:
         pass  # it only serves the message to others; the lock holds without it
@@ -121,25 +121,12 @@ def _holder(path: str) -> str:
         try:
             with open(path, encoding="utf-8") as file:
                 found = json.load(file)
-            if found["host"] != _host() or found["started"] == _started(found["pid"]):
+            if found["host"] != host() or alive(found) is not False:
                 return f"process {found['pid']} on host {found['host']}, since {found['since']}"
         except (OSError, ValueError, TypeError, KeyError):
             pass
         time.sleep(0.005)  # the new leader is about to write its name
     return "another process"
-
-
-def _host() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-
-
-def _started(pid: int) -> str:
-    """When *pid* began, as Linux counts it; empty where that is not known."""
-    try:
-        with open(f"/proc/{int(pid)}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 class FolderGuard:
