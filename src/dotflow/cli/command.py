@@ -101,7 +101,7 @@ TARGET: tuple[Callable[..., Any], ...] = (
         "--workflow",
         type=Reference(),
         metavar="PATH",
-        help="A function that returns a DotFlow, written like that.",
+        help="A DotFlow, or a function that returns one, written like that.",
     ),
     click.option(
         "-c", "--callback", type=Reference(), metavar="PATH", help="Called with the task when the step has ended."
