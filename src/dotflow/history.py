@@ -24,7 +24,14 @@ from typing import Any, NamedTuple
 from dotflow.abc.storage import Storage
 from dotflow.core.checkpoint import RECORD, Checkpoint
 from dotflow.core.codec import Codec
-from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, MissingAbility, RunNotFound, WorkflowBusy
+from dotflow.core.exception import (
+    ConfigurationError,
+    CorruptCheckpoint,
+    MissingAbility,
+    RunNotFound,
+    StorageError,
+    WorkflowBusy,
+)
 from dotflow.core.identity import alive
 from dotflow.core.journal import CANCEL, COLUMNS, MICRO, Desk, interrupted, nothing, shared, unfinished
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -78,7 +85,8 @@ class TaskRun(NamedTuple):
     Attributes:
         task_id: Its name.
         group: The group it belongs to.
-        status: Where it stands, or stood when the run ended.
+        status: Where it stands, or stood when the run ended; ``None`` if nothing tells, while the run goes on or
+            after its process was killed. A task that was killed is ``Paused``.
         attempts: How often the session that has its result called its step, as far as known; 0 if never.
         started_at: When its first attempt began; ``None`` if it did not, or a killed process has not told.
         finished_at: When it ended.
@@ -89,7 +97,7 @@ class TaskRun(NamedTuple):
 
     task_id: str
     group: str
-    status: TypeStatus
+    status: TypeStatus | None
     attempts: int
     started_at: datetime | None
     finished_at: datetime | None
@@ -232,7 +240,7 @@ class Runs:
             if record := _record(store, run.run_id):
                 ended = judged["status"] != WorkflowStatus.IN_PROGRESS
                 times = store.times_of(record["tasks"])
-                found = unfinished(found or nothing(), record["tasks"], times, ended=ended)
+                found = unfinished(found or nothing(), record, times, ended=ended)
         return _tasks(found or nothing())
 
     def request_cancel(self, run_id: str) -> Run:
@@ -278,7 +286,10 @@ class Runs:
         if found:
             ids = [each["run_id"] for each in found]
             raise RunNotFound(run_id, f"there are several that begin like that: {_some(ids, _distinct(ids))}")
-        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in self._all.summaries(keys)]))
+        summaries = self._all.summaries(keys)
+        if any(_matches(each, str(run_id), None) for each in summaries):
+            raise RunNotFound(run_id, f"that is a workflow; list its runs with: dotflow runs --workflow {run_id}")
+        raise RunNotFound(run_id, _nearest(given, [each["run_id"] for each in summaries]))
 
     def _desk(self, summary: Mapping[str, Any]) -> Desk:
         return Desk(self._storage, self._codec, summary["family"])
@@ -308,6 +319,8 @@ class Runs:
         try:  # who leads holds the lock from before the record is written until after it is finished
             self._storage.lock(workflow_id=summary["workflow_id"], wait=0)()
         except WorkflowBusy:
+            return False
+        except StorageError:  # it can only be read: who looks cannot ask for the lock, and nobody is said to be gone
             return False
         return True
 
@@ -367,7 +380,7 @@ def _tasks(found: Mapping[str, Any]) -> list[TaskRun]:
             TaskRun(
                 task_id,
                 group,
-                TypeStatus(status),
+                None if status is None else TypeStatus(status),
                 attempts,
                 None if start is None else datetime.fromtimestamp(start / MICRO, UTC),
                 None if end is None else datetime.fromtimestamp(end / MICRO, UTC),
@@ -385,7 +398,7 @@ def _status(text: str) -> WorkflowStatus:
             return each
     import difflib
 
-    known = [each.value for each in WorkflowStatus]
+    known = [each.value for each in WorkflowStatus if each is not WorkflowStatus.NEW]  # no run on record is new
     close = difflib.get_close_matches(str(text).capitalize(), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigurationError(f"there is no status {text!r}{hint} (known: {', '.join(known)})")

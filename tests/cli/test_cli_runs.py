@@ -364,8 +364,9 @@ def test_busy_workflow(command: Command) -> None:
     (command.folder / "go").touch()
 
     assert process.end() == 0
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is being run by process" in done.stderr
+    assert "wait for it with --wait SECONDS, or use another --workflow-id" in done.stderr
     assert "Traceback" not in done.stderr
     assert waiting.end() == 0, waiting.text
 
@@ -395,12 +396,12 @@ def test_schedule_of_background_runs_ends(command: Command) -> None:
 
 
 def test_storage_that_cannot_be_used(command: Command) -> None:
-    """A storage that fails before anything ran is a line, and exit code 1."""
+    """A storage that fails before anything ran is a line, and exit code 2."""
     (command.folder / "taken.db").write_text("this is no database, but it is long enough to look like one" * 20)
 
     done = command("start", "-s", "flows:first", "-o", "sqlite", "-p", "taken.db")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
     assert command.marks() == []

@@ -155,7 +155,7 @@ def test_broken_module_shows_the_users_traceback(command: Command, args: tuple[s
 
     done = command(*args)
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     frames = re.findall(r'File "(.+?)", line (\d+)', done.stderr)
     assert [(Path(file).name, line) for file, line in frames] == [("own.py", "4"), ("own.py", "2")]
     assert "ZeroDivisionError" in done.stderr

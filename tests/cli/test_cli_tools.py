@@ -460,6 +460,16 @@ def test_bash_completes(graphs: Command, line: str, expected: list[str]) -> None
     assert completed(graphs, line) == expected
 
 
+def test_bash_completes_what_is_in_the_storage(command: Command) -> None:
+    """Runs by the beginning of their ids, and statuses."""
+    command("start", "-w", "flows:failing")
+    run = json.loads(command("runs", "-o", "sqlite:///kept.db", "--json").stdout)[0]["run_id"]
+
+    assert completed(command, "dotflow show -p kept.db ") == [run[:8]]
+    assert completed(command, "dotflow runs --status c") == ["completed", "cancelled"]
+    assert completed(command, "dotflow show -p none.db ") == []
+
+
 @pytest.mark.parametrize(
     ("shell", "part"), [("zsh", "#compdef dotflow"), ("fish", "complete --no-files --command dotflow")]
 )

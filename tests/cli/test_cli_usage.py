@@ -84,9 +84,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("start", "-w", "flows:good", "-o", "file"), "--storage cannot be combined with --workflow"),
     (("start", "-w", "flows:good", "-p", "there"), "--path cannot be combined with --workflow"),
     (("start", "-w", "flows:fixed", "--workflow-id", "other"), "sets workflow_id='fixed'"),
-    (("start", "-w", "flows:ready"), "is a DotFlow; name a function"),
     (("start", "-w", "flows:first"), "is a step; run it with --step"),
-    (("start", "-w", "flows:__name__"), "must be a callable"),
+    (("start", "-w", "flows:__name__"), "must be a DotFlow or a callable"),
     (("start", "-w", "flows:needs"), "'argument'"),
     (("start", "-w", "flows:returns_nothing"), "it returned a NoneType"),
     (("start", "-w", "flows:coroutine"), "it returned a coroutine"),
@@ -115,7 +114,7 @@ def test_error_inside_a_users_module_shows_its_traceback(command: Command) -> No
 
     done = command("start", "-s", "broken:step")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("Traceback") == 1
     assert "inner.py" in done.stderr
     assert "No module named 'not_installed_anywhere'" in done.stderr
@@ -130,7 +129,7 @@ def test_syntax_error_in_a_users_module_shows_the_place(command: Command) -> Non
 
     done = command("start", "-s", "broken:step")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "def f(:" in done.stderr
     assert "dotflow/c" not in done.stderr
 
@@ -138,8 +137,8 @@ def test_syntax_error_in_a_users_module_shows_the_place(command: Command) -> Non
 @pytest.mark.parametrize(
     ("factory", "code", "part"),
     [
-        ("raises", 1, "LookupError: no such table"),
-        ("leaves", 1, "SystemExit"),
+        ("raises", 2, "LookupError: no such table"),
+        ("leaves", 2, "SystemExit"),
         ("misuses", 2, "flows.py, line"),
     ],
 )

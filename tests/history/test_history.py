@@ -135,7 +135,7 @@ def test_killed_run_is_interrupted_and_its_checkpoints_tell_what_completed(case:
 
     assert (run.status, run.finished_at, run.duration, run.done) == ("Interrupted", None, None, 2)
     assert run.sessions[0].status == "Interrupted"
-    assert [task.status for task in tasks] == ["Completed", "Completed", "Not started", "Not started"]
+    assert [task.status for task in tasks] == ["Completed", "Completed", "Paused", "Not started"]
     assert tasks[0].started_at is None
     assert before - timedelta(seconds=1) <= tasks[0].finished_at <= datetime.now(UTC)  # type: ignore[operator]
     assert case.list(status="in progress") == []
@@ -165,7 +165,7 @@ def test_fresh_start_keeps_what_is_known_of_a_killed_run(case: Case) -> None:
     new, old = case.list()
 
     assert (new.status, old.status, old.done) == ("Completed", "Interrupted", 2)
-    assert [task.status for task in case.runs.tasks(old)] == ["Completed", "Completed", "Not started", "Not started"]
+    assert [task.status for task in case.runs.tasks(old)] == ["Completed", "Completed", "Paused", "Not started"]
     assert case.runs.resumable(new)
     assert not case.runs.resumable(old)
 

@@ -170,7 +170,7 @@ def test_state_is_json() -> None:
     import json
 
     state = Simulation(2.5, overlap="queue_all").go(10).state
-    state = beat(state, "me", "here")
+    state = beat(state, "me", "here", {"pid": 1})
     assert State.read(json.loads(json.dumps(state.raw()))) == state
     assert leave(state, ("me",)).watch == {}
     assert add(state, moment(next(iter(state.open))), "me") is None

@@ -164,9 +164,9 @@ def test_failures_have_an_exit_code(run: Run) -> None:
         (("-s", "flows:step"), "--cron LINE"),
         (("-s", "flows:step", "--cron", "* * * * *", "--overlap", "sometimes"), "overlap"),
         (("next",), "--cron, --every, --at or --workflow"),
-        (("pause", "nobody", "-o", "sqlite", "-p", "s.db"), "there is no schedule 'nobody'"),
+        (("pause", "nobody", "-o", "sqlite", "-p", "s.db"), "it does not exist; is --storage right?"),
         (("pause",), "which schedule?"),
-        (("list",), "where are the schedules?"),
+        (("list",), "this folder has neither dotflow.db nor .output"),
         (("backfill", "-w", "flows:nightly", "--from", "2026-01-02", "--to", "2026-01-01"), "is before"),
         (("backfill", "-w", "flows:nightly", "--from", "2026-01-02", "--to", "2999-01-01"), "is not over yet"),
     ],
@@ -176,3 +176,41 @@ def test_wrong_usage_is_told(run: Run, words: tuple[str, ...], said: str) -> Non
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_list_tells_what_is_gone(run: Run, tmp_path: Path) -> None:
+    """A process that was killed keeps nothing; its tick is not said to run. A misspelt name gets the nearest."""
+    with (tmp_path / "flows.py").open("a") as file:
+        file.write(
+            "\nimport time\n@action\ndef slow():\n    open('began', 'w').close()\n    time.sleep(60)\n"
+            "def slowly():\n    scheduler = SchedulerCron('* * * * * *', name='ticker')\n"
+            "    made = DotFlow(Config(storage=StorageSQLite('dotflow.db'), scheduler=scheduler), workflow_id='y')\n"
+            "    made.task.add(step=slow)\n    return made\n"
+        )
+    words = [*COMMAND, "start", "-w", "flows:slowly"]
+    process = subprocess.Popen(words, cwd=tmp_path, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "began").exists():
+            time.sleep(0.02)
+        alive = run("list").stdout
+    finally:
+        process.kill()
+        process.wait()
+    gone = run("list").stdout
+
+    assert f"kept by   process {process.pid}" in alive
+    assert "interrupted" not in alive
+    assert "kept by   no process" in gone
+    assert "(interrupted, its process is gone)" in gone
+    assert "did you mean 'ticker'?" in run("pause", "tiker").stderr
+
+
+def test_backfill_does_not_move_the_last_tick_back(run: Run) -> None:
+    """The last tick is the latest one, in whatever order they were run."""
+    assert run("trigger", "-w", "flows:nightly").returncode == 0
+    before = [line for line in run("list", "-w", "flows:nightly").stdout.splitlines() if "last" in line]
+
+    span = ("--from", "2026-03-28T00:00", "--to", "2026-03-30T12:00")
+    assert run("backfill", "-w", "flows:nightly", *span).returncode == 0
+
+    assert [line for line in run("list", "-w", "flows:nightly").stdout.splitlines() if "last" in line] == before

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dotflow.cli.lookup import find_runs, print_line
+from dotflow.cli.resuming import way_on
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.types import WorkflowStatus
 from dotflow.history import SHORT
@@ -39,7 +40,7 @@ def cancel_run(*, run: str, storage: str | None, path: str | None, wait: float, 
         send(runs, found, signal.SIGKILL)
         latest = await_end(runs, found, max(wait, 1.0))
         if latest.status is WorkflowStatus.INTERRUPTED:
-            print_line(f"run {short} is killed; resume it with: dotflow resume {short}")
+            print_line(f"run {short} is killed\n{way_on(runs, latest, storage, path)}")
             return 0
     if latest.status is WorkflowStatus.CANCELLED:
         print_line(f"run {short} is cancelled: {latest.done} of {latest.total} completed")

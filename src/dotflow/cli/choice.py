@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -10,7 +11,7 @@ from dotflow.core.module import nearest
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from click.shell_completion import CompletionItem
 
@@ -42,6 +43,13 @@ MODES: tuple[str, ...] = tuple(mode.value for mode in TypeExecution)
 def forms(table: dict[str, Backend]) -> list[str]:
     """Return how a storage is written on the command line."""
     return [*table, "URL"]
+
+
+def url_of(path: str) -> str:
+    """Return the URL of the storage that keeps its data in the file or folder *path*."""
+    from urllib.parse import quote
+
+    return f"{STORAGES['file' if os.path.isdir(path) else 'sqlite'].url}{quote(path)}"
 
 
 def make_storage(value: str, path: str | None) -> Storage:
@@ -117,6 +125,28 @@ class Reference(click.ParamType[str]):
         return _items(references(incomplete))
 
 
+class Listed(click.ParamType[str]):
+    """A name that is completed with what is in the storage that the options before it say.
+
+    Args:
+        names: Returns the names, given the options.
+    """
+
+    name = "text"
+
+    def __init__(self, names: Callable[[dict[str, Any]], Iterable[str]]) -> None:
+        self._names = names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the names that begin like *incomplete*; none if the storage cannot be read."""
+        from dotflow.core.exception import DotflowError
+
+        try:
+            return _items([name for name in self._names(ctx.params) if name.startswith(incomplete)])
+        except DotflowError:
+            return []
+
+
 def _items(found: Iterable[str]) -> list[CompletionItem[Any]]:
     from click.shell_completion import CompletionItem
 
@@ -140,7 +170,10 @@ class StorageName(Known):
     def refusal(self, text: str) -> str:
         """Say that *text* is not known, and what is; of a URL the scheme decides."""
         if "://" not in text:
-            return super().refusal(text)
+            known = f"(known: {', '.join(STORAGES)}, or a URL such as {STORAGES['sqlite'].url}flow.db)"
+            if os.path.exists(text) or "." in text or os.sep in text:
+                return f"there is no storage {text!r}; did you mean {url_of(text)}? {known}"
+            return f"there is no storage {text!r}{nearest(text, STORAGES)} {known}"
         from dotflow.providers.by_url import known_schemes
 
         return unknown(self.name, text.partition("://")[0], known_schemes())

@@ -1,6 +1,6 @@
 """The commands, and what becomes of errors: a line and an exit code.
 
-Exit codes: 0 completed, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+Exit codes: 0 completed, 1 failed, 2 nothing has run (wrong usage, say), 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dotflow.cli.choice import MODES, STORAGES, Commands, Known, Reference, Stor
 from dotflow.cli.history import add_to as add_history
 from dotflow.cli.notify import SERVICES
 from dotflow.cli.tools import add_tools
-from dotflow.core.exception import ConfigurationError, DotflowError, ImportModuleError
+from dotflow.core.exception import DotflowError, WorkflowBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dotflow.cli.target import Wish
 
-COMPLETED, FAILED, USAGE = 0, 1, 2
+COMPLETED, NOTHING_RAN = 0, 2
 CLICKS_LEAST = 52
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -58,9 +58,15 @@ def main(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:  # of --help
         return COMPLETED
-    except DotflowError as error:
+    except WorkflowBusy as error:
+        complain(
+            f"Error: workflow {str(error.workflow_id)!r} is being run by {error.holder}; wait for it with --wait "
+            "SECONDS, or use another --workflow-id"
+        )
+        return NOTHING_RAN
+    except DotflowError as error:  # of a run that has begun, the command itself has told
         complain(f"Error: {error}")
-        return USAGE if isinstance(error, (ConfigurationError, ImportModuleError)) else FAILED
+        return NOTHING_RAN
 
 
 def narrow() -> int | None:
@@ -95,7 +101,7 @@ TARGET: tuple[Callable[..., Any], ...] = (
         "--workflow",
         type=Reference(),
         metavar="PATH",
-        help="A function that returns a DotFlow, written like that.",
+        help="A DotFlow, or a function that returns one, written like that.",
     ),
     click.option(
         "-c", "--callback", type=Reference(), metavar="PATH", help="Called with the task when the step has ended."
@@ -129,7 +135,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def start(mode: str, keep_going: bool, wait: float, **wish: Any) -> int:
     """Run a step or a workflow once.
 
-    Modules are looked for in the working folder first. Exit codes: 0 completed, 1 failed, 2 wrong usage,
+    Modules are looked for in the working folder first. Exit codes: 0 completed, 1 failed, 2 nothing has run,
     130 interrupted, 143 terminated.
     """
     from dotflow.cli.running import run_once
@@ -167,7 +173,7 @@ def guarded(command: Callable[..., int], wish: dict[str, Any], **options: Any) -
             return command(asked, **options)
     except UserError as error:
         complain(f"Error while {error.doing}:\n{as_text(error)}")
-        return USAGE if isinstance(error.__cause__, (ConfigurationError, ImportModuleError)) else FAILED
+        return NOTHING_RAN
 
 
 def _schedule() -> click.Group:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import click
 
 VARIABLE = "_DOTFLOW_COMPLETE"
+MOST = 50  # runs that are offered
 PRIVATE = ("_", "test_", "conftest")
 
 
@@ -70,6 +71,15 @@ def references(incomplete: str) -> Iterator[str]:
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
             yield from (f"{module}:{name}" for name in _names(path) if name.startswith(start))
+
+
+def run_ids(options: dict[str, Any]) -> list[str]:
+    """Return the beginnings of the ids of the latest runs in the storage that *options* say."""
+    from dotflow.cli.listing import distinct
+    from dotflow.cli.lookup import find_runs
+
+    found = find_runs(options.get("storage"), options.get("path")).list(limit=MOST)
+    return [each.run_id[: distinct(found)] for each in found]
 
 
 def _modules(start: str) -> Iterator[str]:

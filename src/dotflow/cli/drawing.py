@@ -115,7 +115,9 @@ def _history_of(storage: Storage, run_id: str) -> dict[str, TaskRun]:
 
 
 def _stated(node: Node, known: TaskRun | None, saved: bool) -> Node:
-    if known is not None and (known.status is TypeStatus.COMPLETED or not saved):
+    if known is not None and known.status is None and not saved:
+        return node._replace(status=TypeStatus.NOT_STARTED, word="Unknown")
+    if known is not None and known.status is not None and (known.status is TypeStatus.COMPLETED or not saved):
         took = "" if known.duration is None else f" {seconds(known.duration)}"
         return node._replace(status=known.status, word=f"{known.status}{took}")
     if saved:

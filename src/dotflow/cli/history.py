@@ -6,18 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dotflow.cli.choice import Known, StorageName
+from dotflow.cli.choice import Known, Listed, StorageName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def _run_ids(options: dict[str, Any]) -> list[str]:
+    """Return what a RUN can be completed to."""
+    from dotflow.cli.completion import run_ids
+
+    return run_ids(options)
+
+
+STATUSES = ("completed", "failed", "interrupted", "cancelled", "in progress")
 LEVELS = ("debug", "info", "warning", "error")
 PLACE: tuple[Callable[..., Any], ...] = (
     click.option("-o", "--storage", type=StorageName(), help="Where to look; see below."),
     click.option("-p", "--path", metavar="PATH", help="Where that storage is."),
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-RUN = click.argument("run", metavar="RUN")
+RUN = click.argument("run", metavar="RUN", type=Listed(_run_ids))
 WHERE = (
     "Looks in --storage, else in DOTFLOW_STORAGE, else in the storage that [tool.dotflow] of pyproject.toml names, "
     "else in dotflow.db or .output of this folder."
@@ -53,7 +62,7 @@ def add_to(
 def _add_reading(group: click.Group) -> None:
     @group.command(short_help="List runs.", epilog=WHERE)
     @place_options
-    @click.option("--status", metavar="STATUS", help="Only completed, failed, interrupted, cancelled or 'in progress'.")
+    @click.option("--status", type=AnyCase("status", STATUSES), help="Only those that stand there.")
     @click.option("--workflow", metavar="TEXT", help="Only those of this workflow id, or name.")
     @click.option("--since", metavar="WHEN", help="Only those begun since: 90m, 2h, 7d, 2027-03-01, 2027-03-01T09:00.")
     @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, help="At most so many; 20 by default.")

@@ -27,7 +27,8 @@ class Interruption:
     """Ends a run in order, and the process if the run does not end.
 
     SIGINT stops what runs, SIGTERM gives it a grace time. Either way nothing new is launched, and what
-    completes is saved. A second signal ends the process.
+    completes is saved. A second signal ends the process. Both are heard even where a shell has started the command with
+    SIGINT ignored, as it does behind ``&`` in a script: ``dotflow cancel`` sends it.
 
     Args:
         say: Shows a line; called from a signal handler.
@@ -48,8 +49,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-            self._before = {number: signal.signal(number, self.handle) for number in heard}
+            self._before = {number: signal.signal(number, self.handle) for number in ENDING}
         return self
 
     def __exit__(

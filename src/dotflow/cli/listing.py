@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dotflow.cli.lookup import find_runs, iso, local, moment, print_line, table, write_json
+from dotflow.cli.lookup import find_place, find_runs, iso, local, moment, print_line, table, write_json
+from dotflow.cli.resuming import way_on
+from dotflow.core.module import nearest
 from dotflow.core.record import one_line
 from dotflow.core.types import TypeStatus, WorkflowStatus
-from dotflow.history import SHORT
+from dotflow.history import SHORT, Runs
 from dotflow.views.progress import escape
 from dotflow.views.state import seconds
 
@@ -32,12 +34,13 @@ def list_runs(
 ) -> int:
     """Write a table of runs."""
     begun = None if since is None else moment(since)
-    found = find_runs(storage, path).list(status=status, workflow=workflow, since=begun, limit=limit)
+    runs = find_runs(storage, path)
+    found = runs.list(status=status, workflow=workflow, since=begun, limit=limit)
     if as_json:
         write_json([run_fields(each) for each in found])
         return 0
     if not found:
-        print_line("no runs" if (status, workflow, since) == (None,) * 3 else "no such runs")
+        print_line("no runs" if (status, workflow, since) == (None,) * 3 else f"no such runs{meant(runs, workflow)}")
         return 0
     size = distinct(found)
     rows = [
@@ -56,9 +59,18 @@ def list_runs(
     return 0
 
 
+def meant(runs: Runs, workflow: str | None) -> str:
+    """Return which workflow was probably meant, if there is none of that id or name."""
+    if workflow is None:
+        return ""
+    known = {name for each in runs.list() for name in (each.workflow_id, each.name) if name}
+    return "" if workflow in known else nearest(workflow, sorted(known)) or f": no workflow {workflow!r} is on record"
+
+
 def show_run(*, run: str, storage: str | None, path: str | None, as_json: bool) -> int:
     """Write what is known of a run."""
-    runs = find_runs(storage, path)
+    place = find_place(storage, path)
+    runs = Runs(place.storage)
     found = runs.get(run)
     tasks = runs.tasks(found)
     if as_json:
@@ -72,9 +84,9 @@ def show_run(*, run: str, storage: str | None, path: str | None, as_json: bool) 
     for line in table(TASKS, rows, elastic=0, optional=(3, 2)) if rows else []:
         print_line(line)
     for each in tasks:
-        show_errors(each)
+        show_errors(each, len(found.sessions) > 1)
     if found.status not in (WorkflowStatus.COMPLETED, WorkflowStatus.IN_PROGRESS):
-        print_line(f"\nresume with: dotflow resume {found.run_id[:SHORT]}")
+        print_line(f"\n{way_on(runs, found, storage, path)}")
     return 0
 
 
@@ -105,21 +117,28 @@ def head(run: Run) -> list[tuple[str, str]]:
 
 def task_row(task: TaskRun) -> tuple[str, ...]:
     """Return a row of the table of tasks."""
-    status = task.status.value + (" (restored)" if task.restored else "")
     return (
         one_line(task.task_id),
-        status,
+        status_text(task),
         str(task.attempts),
         local(task.started_at),
-        "" if task.status is TypeStatus.NOT_STARTED else seconds(task.duration),
+        "" if task.status in (TypeStatus.NOT_STARTED, None) else seconds(task.duration),
     )
 
 
-def show_errors(task: TaskRun) -> None:
-    """Write the failed attempts of a task."""
+def status_text(task: TaskRun) -> str:
+    """Return the status of a task, for people."""
+    if task.status is None:
+        return "unknown"
+    more = " (restored)" if task.restored else " (interrupted)" if task.status is TypeStatus.PAUSED else ""
+    return task.status.value + more
+
+
+def show_errors(task: TaskRun, several: bool) -> None:
+    """Write the failed attempts of a task; *several*: the run has more than one session."""
     for each in task.errors:
         what = "the storage refused its result" if each.attempt is None else f"attempt {each.attempt}"
-        session = f" of session {each.session}" if each.session > 1 else ""
+        session = f" of session {each.session}" if several else ""
         print_line(f"\n{one_line(task.task_id)}, {what}{session}:")
         print_line(escape(each.traceback or f"{each.exception}: {each.message}"))
 
@@ -161,7 +180,7 @@ def task_fields(task: TaskRun) -> dict[str, Any]:
     """Return a task for programs."""
     return {
         **task._asdict(),
-        "status": task.status.value,
+        "status": task.status and task.status.value,
         "started_at": iso(task.started_at),
         "finished_at": iso(task.finished_at),
         "errors": [each._asdict() for each in task.errors],

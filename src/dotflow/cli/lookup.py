@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -9,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from dotflow.cli.choice import STORAGES, make_storage
-from dotflow.core.exception import ConfigurationError, UnsupportedOption
+from dotflow.cli.choice import STORAGES, make_storage, url_of
+from dotflow.core.exception import ConfigurationError
 from dotflow.history import Runs
 from dotflow.views.progress import silence
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FORMAT = "%Y-%m-%d %H:%M:%S"
 GAP = "  "
+MAGIC = b"SQLite format 3\0"
 
 
 class Place(NamedTuple):
@@ -49,7 +51,7 @@ def find_place(storage: str | None, path: str | None) -> Place:
     from dotflow.providers.by_url import configured_url
 
     if path is not None and storage is None:
-        raise UnsupportedOption("--path is where --storage keeps its data; add --storage file or --storage sqlite")
+        storage = "file" if os.path.isdir(path) else "sqlite"
     name = storage if storage is not None else configured_url() or _in_this_folder()
     file = file_of(name, path)
     if file and not os.path.exists(file):
@@ -79,10 +81,23 @@ def _in_this_folder() -> str:
     for name in ("sqlite", "file"):
         if os.path.exists(STORAGES[name].path):
             return name
+    found = _databases()
+    meant = f", but {', '.join(found)}; did you mean --storage {url_of(found[0])}?" if found else ""
     raise ConfigurationError(
         "where to look is said by --storage (sqlite:///flow.db, postgresql://...), DOTFLOW_STORAGE, or storage in "
-        "[tool.dotflow] of pyproject.toml; this folder has neither dotflow.db nor .output"
+        f"[tool.dotflow] of pyproject.toml; this folder has neither dotflow.db nor .output{meant}"
     )
+
+
+def _databases() -> list[str]:
+    """Return the SQLite databases of this folder."""
+    found = []
+    for name in sorted(os.listdir()):
+        if name.endswith((".db", ".sqlite", ".sqlite3")) and os.path.isfile(name):
+            with contextlib.suppress(OSError), open(name, "rb") as file:
+                if file.read(len(MAGIC)) == MAGIC:
+                    found.append(name)
+    return found
 
 
 def moment(text: str) -> datetime:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dotflow.cli.lookup import find_place
+from dotflow.cli.lookup import find_place, print_line
 from dotflow.core.agenda import tick_id
-from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkflowBusy
+from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types import WorkflowStatus
 from dotflow.history import SHORT, Runs
 
@@ -42,6 +43,9 @@ def resume_run(
     place = find_place(storage, path)
     runs = Runs(place.storage)
     found = runs.get(run)
+    if found.status is WorkflowStatus.COMPLETED and workflow is None:
+        print_line(f"run {found.run_id[:SHORT]} has completed; there is nothing to resume")
+        return 0
     check_state(runs, found)
     wish = {"workflow": workflow, "workflow_id": found.workflow_id, "resume": True}
     if workflow is None:
@@ -60,18 +64,46 @@ def resume_run(
     return guarded(run_once, wish, check=check, mode=found.mode, keep_going=keep_going, wait=wait)
 
 
+def way_on(runs: Runs, run: Run, storage: str | None, path: str | None) -> str:
+    """Return how a run that has ended is resumed, or why it cannot be; *storage* and *path* as they were given."""
+    if schedule := schedule_of(run):
+        return f"it is a tick of the schedule {schedule!r}, which finishes its own runs: start the schedule"
+    if not runs.resumable(run):
+        return "it cannot be resumed: its results were cleared"
+    given = (("--storage", storage), ("--path", path))
+    command = shlex.join(
+        ["dotflow", "resume", run.run_id[:SHORT], *(word for name, value in given if value for word in (name, value))]
+    )
+    if run.origin.get("workflow") or run.origin.get("step"):
+        return f"resume with: {command}"
+    program = run.origin.get("program")
+    where = f" in {program}" if program else ""
+    return (
+        f"resume with: start(resume=True){where}\n"
+        f"or with:     {command} --workflow MODULE:NAME  (the DotFlow, or a function that returns it)"
+    )
+
+
+def schedule_of(run: Run) -> str:
+    """Return the schedule that *run* is a tick of, and that finishes it; empty if there is none."""
+    schedule = run.workflow_id.rpartition("@")[0]
+    if run.scheduled_for is not None and schedule and tick_id(schedule, run.scheduled_for) == run.workflow_id:
+        return schedule
+    return ""
+
+
 def check_state(runs: Runs, run: Run) -> None:
     """Refuse a run that cannot be resumed."""
     short = run.run_id[:SHORT]
     if run.status is WorkflowStatus.IN_PROGRESS:
         last = run.sessions[-1]
-        raise WorkflowBusy(run.workflow_id, f"process {last.pid} on host {last.host}: run {short} still goes on")
-    if run.scheduled_for is not None:
-        schedule = run.workflow_id.rpartition("@")[0]
-        if schedule and tick_id(schedule, run.scheduled_for) == run.workflow_id:
-            raise UnsupportedOption(
-                f"run {short} is a tick of the schedule {schedule!r}, which finishes its own runs: start the schedule"
-            )
+        raise ConfigurationError(
+            f"run {short} still goes on, in process {last.pid} on host {last.host}; end it with: dotflow cancel {short}"
+        )
+    if schedule := schedule_of(run):
+        raise UnsupportedOption(
+            f"run {short} is a tick of the schedule {schedule!r}, which finishes its own runs: start the schedule"
+        )
     if not runs.resumable(run):
         raise ConfigurationError(
             f"run {short} cannot be resumed: its results were cleared, by a later start of {run.workflow_id!r} without "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dotflow.cli.interruption import GRACE, Interruption
 from dotflow.cli.report import counts, report, resume_command
 from dotflow.cli.target import Target, Wish, build
-from dotflow.core.exception import ConfigurationError
+from dotflow.core.exception import ConfigurationError, DotflowError
 from dotflow.core.journal import Origin
 from dotflow.core.messages import Stop
 from dotflow.core.ticking import Ticker, told
@@ -52,6 +52,11 @@ def run_once(wish: Wish, *, check: Callable[[Target], None] | None = None, **opt
                 write(sys.stderr, f"{ended_by(signals.number)} before anything ran")
                 return signals.exit_code
             manager = found
+        except DotflowError as error:
+            if signals.manager is None:
+                raise
+            write(sys.stderr, escape(f"Error: {error}"))
+            return 1
         finally:
             view.close()
         return conclude(manager, signals, resume)
@@ -133,6 +138,11 @@ def run_scheduled(wish: Wish, *, scheduler: Scheduler | None, **options: Any) ->
         ticker.run({"resume": wish.resume, "listeners": (view,), "origin": origin(wish, listens=False), **options})
     except KeyboardInterrupt:
         pass
+    except DotflowError as error:
+        if not ticker.began:
+            raise
+        write(sys.stderr, escape(f"Error: {error}"))
+        return 1
     finally:
         view.close()
     ticker.settle()
@@ -151,6 +161,11 @@ class Ticks(Ticker):
         super().__init__(target.workflow)
         self.number = 0
         self._last: Manager | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether there was a run."""
+        return self._last is not None
 
     def tick(self, **kwargs: Any) -> Manager:
         """Make one run, and say how it went."""

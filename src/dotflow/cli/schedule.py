@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dotflow.cli.choice import Commands, Known, StorageName
+from dotflow.cli.choice import Commands, Known, Listed, StorageName
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
+from dotflow.core.module import nearest
 from dotflow.core.types.overlap import TypeCatchUp, TypeOverlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from dotflow.abc.storage import Storage
@@ -123,7 +124,7 @@ def make_group(target_options: Callable[..., Any], guarded: Callable[..., int]) 
 
     def changing(name: str, doing: Callable[..., int], text: str) -> None:
         @schedule.command(name, help=text, short_help=text)
-        @click.argument("schedule_name", metavar="[NAME]", required=False)
+        @click.argument("schedule_name", metavar="[NAME]", required=False, type=Listed(_names_for))
         @options(PLACE)
         def change(**given: Any) -> int:
             wish, rest = _split(given)
@@ -240,13 +241,10 @@ def _next(wish: Wish, count: int, after: str | None, **given: Any) -> int:
 
 
 def _list(wish: Wish) -> int:
-    from dotflow.core.claims import STATE
-
     storage = _place(wish)
     if not storage.can("list_keys"):
         raise UnsupportedOption(f"{type(storage).__name__} cannot list what it keeps; name the schedule instead")
-    start, end = "schedule:", f"-{STATE}"
-    names = [key[len(start) : -len(end)] for key in storage.list_keys(prefix=start) if key.endswith(end)]
+    names = _names(storage)
     if not names:
         _say("there are no schedules")
     for name in names:
@@ -257,17 +255,48 @@ def _list(wish: Wish) -> int:
     return 0
 
 
+def _names(storage: Storage) -> list[str]:
+    """Return the schedules in *storage*."""
+    from dotflow.core.claims import STATE
+
+    start, end = "schedule:", f"-{STATE}"
+    return [key[len(start) : -len(end)] for key in storage.list_keys(prefix=start) if key.endswith(end)]
+
+
+def _names_for(given: dict[str, Any]) -> list[str]:
+    """Return the schedules in the storage that the options say."""
+    from dotflow.cli.lookup import find_place
+
+    return _names(find_place(given.get("storage"), given.get("path")).storage)
+
+
 def _rows(state: State) -> list[tuple[str, str]]:
     counts = f"{state.started} started, {state.completed} completed, {state.failed} failed"
     rows = [("rule", state.rule), ("runs", f"{counts}, {state.dropped} dropped, {state.missed} missed")]
     rows.append(("last", f"{state.last} {state.result}" if state.last else "none has ended"))
     if state.open:
-        rows.append(("running", ", ".join(state.open)))
+        rows.append(("running", ", ".join(f"{tick}{_fate(state, entry)}" for tick, entry in state.open.items())))
     if state.queue:
         rows.append(("waiting", f"{len(state.queue)}, the first {state.queue[0]}"))
-    rows.append(("kept by", ", ".join(who for _, who in state.watch.values()) or "no process"))
+    keepers = [who for _, who, *known in state.watch.values() if not _gone(known)]
+    rows.append(("kept by", ", ".join(keepers) or "no process"))
     rows.append(("decided", f"up to {state.through}"))
     return rows
+
+
+def _fate(state: State, entry: Mapping[str, Any]) -> str:
+    """Return what is to be said of an open tick whose process has ended."""
+    if not entry["owner"]:
+        return " (interrupted)"
+    _, _, *known = state.watch.get(entry["owner"], (0, ""))
+    return " (interrupted, its process is gone)" if _gone(known) else ""
+
+
+def _gone(known: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a process is known to have ended; of one on another machine that cannot be told."""
+    from dotflow.core.identity import alive
+
+    return bool(known) and alive(dict(known[0])) is False
 
 
 def _pause(wish: Wish, schedule_name: str | None) -> int:
@@ -370,13 +399,12 @@ def _name_of(target: Target) -> str:
 
 
 def _place(wish: Wish) -> Storage:
-    """Return the storage that is meant: the workflow's, that of the options, or the configured one."""
-    from dotflow.cli.choice import make_storage
-    from dotflow.core.config import Config
+    """Return the storage that is meant: the workflow's, or that which the commands about runs would take."""
+    from dotflow.cli.lookup import find_place
 
     if wish.workflow is not None:
         return _target(wish).workflow.config.storage
-    storage = Config.from_url().storage if wish.storage is None else make_storage(wish.storage, wish.path)
+    storage = find_place(wish.storage, wish.path).storage
     if storage.keeps_objects:
         raise ConfigurationError("where are the schedules? give --storage, --workflow or DOTFLOW_STORAGE")
     return storage
@@ -390,5 +418,7 @@ def _desk(storage: Storage, name: str) -> Desk:
 
     cell = StorageCell(storage, Config().codec, name)
     if cell.read() is None:
-        raise ConfigurationError(f"there is no schedule {name!r} in {storage!r}; 'dotflow schedule list' shows them")
+        hint = nearest(name, _names(storage)) if storage.can("list_keys") else ""
+        shown = hint or "; 'dotflow schedule list' shows them"
+        raise ConfigurationError(f"there is no schedule {name!r} in {storage!r}{shown}")
     return Desk(cell, State("", ""))

@@ -7,6 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dotflow.core import dotflow as core
 from dotflow.core.action import Action
 from dotflow.core.config import Config
 from dotflow.core.dotflow import DotFlow
@@ -146,26 +147,29 @@ def from_factory(path: str, workflow_id: str | None) -> DotFlow:
     factory = found(path)
     if isinstance(factory, Action):
         raise InvalidWorkflowFactory(path, "is a step; run it with --step")
-    if isinstance(factory, DotFlow):
-        raise InvalidWorkflowFactory(path, "is a DotFlow; name a function that returns one")
-    if not callable(factory):
-        raise InvalidWorkflowFactory(
-            path, f"must be a callable that returns a DotFlow, it is a {type(factory).__name__}"
-        )
-    check_arguments(path, factory)
-    made = of_user(f"calling the workflow factory {path!r}", factory)
+    made = factory if isinstance(factory, DotFlow) else called(path, factory)
     if not isinstance(made, DotFlow):
         if hasattr(made, "close") and hasattr(made, "cr_code"):
             made.close()  # a coroutine, which nobody will await
         raise InvalidWorkflowFactory(path, f"must return a DotFlow, it returned a {type(made).__name__}")
     if any(task.status is not TypeStatus.NOT_STARTED for task in made.task.queue):
-        raise InvalidWorkflowFactory(path, "returned a DotFlow that has been started; the command starts it")
+        raise InvalidWorkflowFactory(path, "gives a DotFlow that has been started; the command starts it")
     if workflow_id is not None and str(made.workflow_id) != workflow_id:
         raise ConfigurationError(
-            f"--workflow-id {workflow_id!r} has no effect: the factory {path!r} sets "
+            f"--workflow-id {workflow_id!r} has no effect: {path!r} sets "
             f"workflow_id={str(made.workflow_id)!r}; leave one of them out"
         )
     return made
+
+
+def called(path: str, factory: Any) -> Any:
+    """Return what the factory at *path* returns."""
+    if not callable(factory):
+        raise InvalidWorkflowFactory(
+            path, f"must be a DotFlow or a callable that returns one, it is a {type(factory).__name__}"
+        )
+    check_arguments(path, factory)
+    return of_user(f"calling the workflow factory {path!r}", factory)
 
 
 def check_arguments(path: str, factory: Callable[..., Any]) -> None:
@@ -187,12 +191,21 @@ def found(path: str) -> Any:
         name = module.removesuffix(".py").replace(os.sep, "/").strip("./").replace("/", ".")
         raise ImportModuleError(path, f"expected a module, not a file; did you mean '{name}:{rest or 'name'}'?")
     try:
-        return of_user(f"importing {path!r}", load, path)
+        return of_user(f"importing {path!r}", loaded, path)
     except UserError as error:
         cause = error.__cause__
         if isinstance(cause, (ImportError, ValueError)) and cause.__traceback__ is None:  # no code of the user's ran
             raise ImportModuleError(path, str(cause)) from None
         raise
+
+
+def loaded(path: str) -> Any:
+    """Return what *path* names; a module that starts a workflow while it is imported is refused."""
+    core.loading = path.partition(":")[0]
+    try:
+        return load(path)
+    finally:
+        core.loading = ""
 
 
 def of_user(doing: str, call: Callable[..., Any], *args: Any) -> Any:

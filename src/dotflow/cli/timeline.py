@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from dotflow.cli.listing import run_fields
+from dotflow.cli.listing import run_fields, status_text
 from dotflow.cli.lookup import find_runs, iso, local, print_line, width, write_json
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.record import one_line
-from dotflow.core.types import TypeStatus
+from dotflow.core.types import TypeStatus, WorkflowStatus
 from dotflow.views.state import seconds
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NAMES, PICTURE, ROW, MARGIN = 240, 640, 24, 12  # pixels
 
 
 class Bar(NamedTuple):
-    """One task on the time line: *end* without *start* is all that a killed process has left."""
+    """One task on the time line. Without *start*, *end* is the one moment that a killed process has told."""
 
     task: TaskRun
     start: float | None
@@ -82,12 +82,13 @@ def draw(*, run: str, storage: str | None, path: str | None, output: str | None,
         raise UnsupportedOption("--force replaces the file of --svg FILE; add that")
     runs = find_runs(storage, path)
     found = runs.get(run)
-    bars = bars_of(runs.tasks(found), datetime.now(UTC).timestamp())
+    now = datetime.now(UTC).timestamp() if found.status is WorkflowStatus.IN_PROGRESS else None
+    bars = bars_of(runs.tasks(found), now)
     if as_json:
         times = [
             {
                 "task_id": each.task.task_id,
-                "status": each.task.status.value,
+                "status": each.task.status and each.task.status.value,
                 "started_at": iso(each.task.started_at),
                 "finished_at": iso(each.task.finished_at),
             }
@@ -102,15 +103,18 @@ def draw(*, run: str, storage: str | None, path: str | None, output: str | None,
     return 0
 
 
-def bars_of(tasks: Sequence[TaskRun], now: float) -> list[Bar]:
-    """Return what is drawn: the tasks of which some time is known, in the order of their beginning."""
+def bars_of(tasks: Sequence[TaskRun], now: float | None) -> list[Bar]:
+    """Return what is drawn: the tasks of which some time is known, in the order of their beginning.
+
+    What has not ended goes to *now*; ``None`` where its end will never be known, for its process is gone.
+    """
     bars = []
     for task in tasks:
         start = None if task.started_at is None else task.started_at.timestamp()
         if task.finished_at is not None:
             bars.append(Bar(task, start, task.finished_at.timestamp()))
         elif start is not None:
-            bars.append(Bar(task, start, max(start, now)))
+            bars.append(Bar(task, None, start) if now is None else Bar(task, start, max(start, now)))
     return sorted(bars, key=lambda bar: (bar.end if bar.start is None else bar.start, bar.end))
 
 
@@ -129,11 +133,21 @@ def text(run: Run, bars: Sequence[Bar], columns: int) -> list[str]:
     for name, bar, length in zip(names, bars, took, strict=True):
         shown = name.ljust(left) if len(name) <= left else name[: left - 1] + "…"
         lines.append(f"{shown}  {_bar(bar, axis, room)}  {length}".rstrip())
-    return lines
+    return [*lines, _scale(bars, left, room)]
+
+
+def _scale(bars: Sequence[Bar], left: int, room: int) -> str:
+    """Return the line below the bars: when the first begins, and when the last ends."""
+    first = min(bar.end if bar.start is None else bar.start for bar in bars)
+    ends = [f"{datetime.fromtimestamp(when).astimezone():%H:%M:%S}" for when in (first, max(bar.end for bar in bars))]
+    return " " * (left + 2) + (ends[0] + ends[1].rjust(room - len(ends[0])) if room > sum(map(len, ends)) else ends[0])
 
 
 def _took(bar: Bar) -> str:
-    return "?" if bar.start is None else seconds(bar.end - bar.start)
+    errors = len(bar.task.errors)
+    lost = errors - (bar.task.status is TypeStatus.FAILED)  # the last attempt of a failed task is the bar itself
+    more = f", {lost} failed before" if lost > 0 else ""
+    return ("?" if bar.start is None else seconds(bar.end - bar.start)) + more
 
 
 def _bar(bar: Bar, axis: Axis, room: int) -> str:
@@ -141,7 +155,8 @@ def _bar(bar: Bar, axis: Axis, room: int) -> str:
     if bar.start is None:
         return (" " * end + MOMENT).ljust(room)
     start = min(room - 1, int(axis.place(bar.start) * room))
-    return (" " * start + MARKS.get(bar.task.status, OTHER_MARK) * max(1, end - start)).ljust(room)
+    mark = OTHER_MARK if bar.task.status is None else MARKS.get(bar.task.status, OTHER_MARK)
+    return (" " * start + mark * max(1, end - start)).ljust(room)
 
 
 def picture(run: Run, bars: Sequence[Bar]) -> str:
@@ -167,8 +182,8 @@ def _row(bar: Bar, axis: Axis, top: int) -> list[str]:
     begin = left + PICTURE * axis.place(bar.end if bar.start is None else bar.start)
     size = max(2.0, left + PICTURE * axis.place(bar.end) - begin)
     name = task.task_id if len(task.task_id) <= 32 else task.task_id[:31] + "…"
-    about = f"{task.task_id}: {task.status.value.lower()}, {task.attempts} attempts, {local(task.started_at)}"
-    colour = COLOURS.get(task.status, OTHER_COLOUR)
+    about = f"{task.task_id}: {status_text(task).lower()}, {task.attempts} attempts, {local(task.started_at)}"
+    colour = OTHER_COLOUR if task.status is None else COLOURS.get(task.status, OTHER_COLOUR)
     return [
         f"<g><title>{_safe(about)}</title>",
         f'<text x="{MARGIN}" y="{top + 15}">{_safe(name)}</text>',

@@ -143,7 +143,8 @@ class State:
         through: The last tick that was decided.
         open: The ticks that run: who runs them, for which time, and a number that grows while he lives.
         queue: The ticks that wait for them.
-        watch: The processes that keep the schedule: what they call themselves, and a number that grows.
+        watch: The processes that keep the schedule: a number that grows, what they call themselves, and how they
+            are told from others.
         paused: Why nothing runs; empty if it does.
         failures: Failed runs in a row.
         started: Runs started in all.
@@ -151,7 +152,7 @@ class State:
         failed: Runs that did not.
         dropped: Ticks that came while a run was active and that nothing remembers.
         missed: Ticks that nobody was there for, and that were not caught up.
-        last: The last tick whose run ended.
+        last: The latest tick whose run ended.
         result: How it ended.
         history: The last ticks whose runs ended, and how.
     """
@@ -367,6 +368,7 @@ def finish(state: State, tick: Tick, owner: str, status: str, policy: Policy) ->
         return None
     key, good = text(tick.at), status == "Completed"
     cancelled = status == "Cancelled"
+    latest = not state.last or tick.at >= moment(state.last)  # a backfill runs what was due before
     failures = 0 if good else state.failures + (not cancelled)
     paused = state.paused
     if policy.pause_after is not None and failures >= policy.pause_after and not paused:
@@ -378,8 +380,8 @@ def finish(state: State, tick: Tick, owner: str, status: str, policy: Policy) ->
         failures=failures,
         completed=state.completed + good,
         failed=state.failed + (not good and not cancelled),
-        last=key,
-        result=status,
+        last=key if latest else state.last,
+        result=status if latest else state.result,
         history=(*state.history, (key, status))[-KEPT:],
     )
 
@@ -400,11 +402,11 @@ def add(state: State, at: datetime, owner: str) -> State | None:
     return replace(state, open={**state.open, text(at): entry}, started=state.started + 1)
 
 
-def beat(state: State, owner: str, name: str) -> State:
-    """Give a sign of life for *owner* and everything that he runs."""
+def beat(state: State, owner: str, name: str, known: Mapping[str, Any]) -> State:
+    """Give a sign of life for *owner* and everything that he runs; *known*: his ``identity()``."""
     count = (state.watch[owner][0] if owner in state.watch else 0) + 1
     mine = {kept: {**entry, "beat": entry["beat"] + 1} for kept, entry in state.open.items() if entry["owner"] == owner}
-    return replace(state, open={**state.open, **mine}, watch={**state.watch, owner: [count, name]})
+    return replace(state, open={**state.open, **mine}, watch={**state.watch, owner: [count, name, dict(known)]})
 
 
 def leave(state: State, gone: Collection[str]) -> State:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         keep_results: bool
 
 
+loading = ""  # the module that the command line imports at the moment
+
+
 class DotFlow:
     """A workflow.
 
@@ -223,6 +226,7 @@ class DotFlow:
                     no_argument("schedule", name, ("background", *inspect.signature(self.start).parameters))
                 )
         Options(**kwargs).check()
+        check_loading()
         if background:
             return ScheduleHandle(Ticker(self), kwargs)
         return Ticker(self).run(kwargs)
@@ -277,6 +281,7 @@ class DotFlow:
 
     def _manager(self, options: Options) -> Manager:
         options.check()
+        check_loading()
         return Manager(
             self._renewed(self.workflow_id, options.scheduled_for is not None),
             self.workflow_id,
@@ -376,6 +381,14 @@ def _instead_of(config: object) -> str:
         if isinstance(config, getattr(importlib.import_module(f"dotflow.abc.{name}"), contract)):
             return f"write DotFlow(Config({name}=...))"
     return ""
+
+
+def check_loading() -> None:
+    """Refuse to start anything while a module is loaded for what is in it."""
+    if loading:
+        raise ConfigurationError(
+            f'{loading!r} starts a workflow while it is imported; put that under: if __name__ == "__main__":'
+        )
 
 
 def _random_id() -> UUID:

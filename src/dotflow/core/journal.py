@@ -2,7 +2,7 @@
 
 Of each run there are up to three plain records, kept apart from the results, so that a fresh start does not clear
 them: a summary, written when the run begins and when it ends; its tasks, written when it ends, and while it runs
-only after an attempt failed; and a request to cancel it, written by somebody else.
+only after an attempt failed, or when tasks take long; and a request to cancel it, written by somebody else.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FAMILY = "_dotflow_history:"
 TASKS, CANCEL = ".tasks", ".cancel"
 PART = re.compile(r"[0-9a-f]{32}\.(tasks|cancel)")
 LOOK_EVERY = 1.0  # seconds between two looks at whether somebody asked to cancel the run
+LONG = 0.9  # seconds after which it is put on record that a task runs: of what is shorter nothing is written
 LOOK_SHARE = 20  # times as long as the last look took, if that is longer: a slow storage costs a run 5 % at most
 PRUNE_EVERY, SLACK = 16, 4  # runs of a process; the share of those kept that may be too many: one in four
 ERRORS_KEPT, TRACEBACKS_KEPT, LONGEST_TEXT = 5, 100, 4000  # for each task; for each run; characters
@@ -59,6 +60,7 @@ COLUMNS = ("id", "group", "status", "attempts", "started", "duration", "restored
 
 MICRO = 1_000_000
 NOT_STARTED, RETRY = TypeStatus.NOT_STARTED, TypeStatus.RETRY
+COMPLETED, IN_PROGRESS = TypeStatus.COMPLETED, TypeStatus.IN_PROGRESS
 
 _pruned = False
 
@@ -233,10 +235,10 @@ class Journal:
             items = []
         store.write_record(RECORD, record, items)
 
-    def snapshot(self, tasks: Sequence[Task], store: Checkpoint) -> None:
-        """Write what is known of the tasks while the run goes on; try once."""
+    def snapshot(self, tasks: Sequence[Task], store: Checkpoint, waits: Sequence[int | None]) -> None:
+        """Write what is known of the tasks while the run goes on; try once. *waits*: for each, one it waits for."""
         with store.turn:
-            key, context = self._details(tasks, store)
+            key, context = self._details(tasks, store, waits=list(waits))
             self._desk.once(self._storage.post, key, context=context)
 
     def cancelled(self) -> bool:
@@ -250,14 +252,14 @@ class Journal:
         if is_due() and self._storage.can("delete"):
             prune(self._desk, self._keep, self._record)
 
-    def _details(self, tasks: Sequence[Task], store: Checkpoint) -> tuple[str, Context]:
+    def _details(self, tasks: Sequence[Task], store: Checkpoint, **known: Any) -> tuple[str, Context]:
         run_id = self._record["run_id"]
         before = self._desk.known_tasks(run_id) if self._resumed else {}
         found = columns(tasks, self.session)
         if self._resumed:
             restored = [task for task in tasks if task.restored]
             found = merged(found, before, {} if before else store.times_of([task.task_id for task in restored]))
-        return self._desk.tasks_item(run_id, found)
+        return self._desk.tasks_item(run_id, {**found, "session": self.session, **known})
 
 
 def open_journal(workflow: Any, store: Checkpoint, *, settle: bool) -> Journal | None:
@@ -281,6 +283,7 @@ class Watch:
         fault: Told when the storage cannot be read or written; the run goes on.
         clock: The monotonic clock of the run.
         waits: Whether time passes by itself on that clock; else nobody waits for the next look.
+        parents: For each task, the positions of those it waits for; nothing if it does not wait for all of them.
 
     Attributes:
         due: When to call ``look`` next, on that clock.
@@ -295,19 +298,22 @@ class Watch:
         fault: Callable[[str, str, Exception], None],
         clock: Callable[[], float],
         waits: bool = True,
+        parents: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._journal, self._tasks, self._store, self._fault, self._clock = journal, tasks, store, fault, clock
         self.waits = waits
         self.due = clock() + LOOK_EVERY
         self.failed = False
+        self._parents = parents
+        self._written: list[int] = []
 
     def look(self) -> Stop | None:
-        """Return the request to stop, if there is one; note what failed attempts there were."""
+        """Return the request to stop, if there is one; note what failed attempts and what long tasks there were."""
         began = self._clock()
         try:
-            if self.failed:
+            if self._is_news(began) or self.failed:
                 self.failed = False
-                self._journal.snapshot(self._tasks, self._store)
+                self._journal.snapshot(self._tasks, self._store, self._blockers())
             asked = self._journal.cancelled()
         except DotflowError as error:
             self._fault("run record", "look", error)
@@ -315,6 +321,25 @@ class Watch:
         ended = self._clock()
         self.due = ended + max(LOOK_EVERY, (ended - began) * LOOK_SHARE)
         return Stop(WorkflowStatus.CANCELLED) if asked else None
+
+    def _is_news(self, now: float) -> bool:
+        """Whether other tasks run, or have run for long, than are on record, and one of them has for long."""
+        found, long = [], False
+        for position, task in enumerate(self._tasks):
+            if task.status is IN_PROGRESS:
+                found.append(position)
+                long = long or now - task._from >= LONG
+            elif task.duration is not None and task.duration >= LONG:
+                found.append(position)
+                long = True
+        if not long or found == self._written:
+            return False
+        self._written = found
+        return True
+
+    def _blockers(self) -> list[int | None]:
+        tasks = self._tasks
+        return [next((at for at in needs if tasks[at].status is not COMPLETED), None) for needs in self._parents]
 
 
 def summary_item(desk: Desk, record: Mapping[str, Any]) -> tuple[str, Context]:
@@ -336,7 +361,7 @@ def settle_last(storage: Storage, codec: Codec, store: Checkpoint) -> None:
     desk = Desk(storage, codec, record["family"])
     times = store.times_of(record["tasks"])
     found = desk.known_tasks(record["run_id"]) or nothing()
-    found = unfinished(found, record["tasks"], times, ended=True)
+    found = unfinished(found, record, times, ended=True)
     desk.write([desk.tasks_item(record["run_id"], found), summary_item(desk, interrupted(record, len(times)))])
 
 
@@ -394,33 +419,60 @@ def merged(found: dict[str, Any], before: Mapping[str, Any], times: Mapping[str,
 
 
 def unfinished(
-    found: Mapping[str, Any], ids: Sequence[str], times: Mapping[str, float], *, ended: bool
+    found: Mapping[str, Any], record: Mapping[str, Any], times: Mapping[str, float], *, ended: bool
 ) -> dict[str, Any]:
-    """Return what is known of the tasks of a run whose end is not on record.
+    """Return what is known of the tasks of the run of *record*, whose end is not on record.
 
-    *times* are those of the results that are saved; *ended*: whether its process is gone.
+    *times* are those of the results that are saved; *ended*: whether its process is gone. A status that nobody can
+    know is ``None``.
     """
+    ids: Sequence[str] = record["tasks"]
     known = {task_id: position for position, task_id in enumerate(found["id"])}
+    statuses = _standing(found, record, times, ended)
     rows = []
-    for task_id in ids:
+    for task_id, status in zip(ids, statuses, strict=True):
         at = known.get(task_id)
         row = [found[column][at] if at is not None else None for column in COLUMNS[1:-1]]
-        group, status, attempts, started, duration = row
-        if task_id in times:
-            if status != TypeStatus.COMPLETED:
-                status, started, duration = TypeStatus.COMPLETED.value, started or int(times[task_id] * MICRO), None
-                attempts = max(attempts or 0, 1)
-        elif ended and status in (TypeStatus.IN_PROGRESS, TypeStatus.RETRY):
-            status = TypeStatus.PAUSED.value
-        rows.append(
-            (task_id, group or "", status or TypeStatus.NOT_STARTED.value, attempts or 0, started or 0, duration)
-        )
+        group, before, attempts, started, duration = row
+        if task_id in times and before != COMPLETED:
+            started, duration, attempts = started or int(times[task_id] * MICRO), None, max(attempts or 0, 1)
+        elif status in (NOT_STARTED, None):
+            started, duration = 0, None
+        rows.append((task_id, group or "", status, attempts or 0, started or 0, duration))
     listed: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS[:-1]]
     return {
         **dict(zip(COLUMNS, listed, strict=False)),
         "restored": [place for place, task_id in enumerate(ids) if known.get(task_id) in found["restored"]],
         "errors": found["errors"],
     }
+
+
+def _standing(
+    found: Mapping[str, Any], record: Mapping[str, Any], times: Mapping[str, float], ended: bool
+) -> list[str | None]:
+    """Return the status of each task of a run whose end is not on record, ``None`` where it is not known.
+
+    What the tasks record says was so when it was written, in another session perhaps, and tasks may have begun since;
+    but not one that waits for another without a result. If nothing else runs, the only one left does.
+    """
+    ids = record["tasks"]
+    fresh = found.get("session") == record["sessions"][-1]["number"]
+    told = dict(zip(found["id"], found["status"], strict=True)) if fresh else {}
+    if record.get("chain"):
+        waits = dict(zip(ids[1:], ids, strict=False))
+    else:
+        waits = {ids[at]: ids[other] for at, other in enumerate(found.get("waits", ())) if fresh and other is not None}
+    statuses: list[str | None] = []
+    for task_id in ids:
+        status = COMPLETED.value if task_id in times else told.get(task_id)
+        if status in (None, NOT_STARTED, COMPLETED) and task_id not in times:
+            status = NOT_STARTED.value if task_id in waits and waits[task_id] not in times else None
+        statuses.append(status)
+    runs = [status for status in statuses if status not in (None, NOT_STARTED, COMPLETED)]
+    if not runs and statuses.count(None) == 1:
+        statuses[statuses.index(None)] = IN_PROGRESS.value
+    stopped = TypeStatus.PAUSED.value
+    return [stopped if ended and status in (IN_PROGRESS, RETRY) else status for status in statuses]
 
 
 def prune(desk: Desk, keep: int, mine: Mapping[str, Any]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
-from dotflow.core.journal import Desk
+from dotflow.core.journal import Desk, nothing, unfinished
 from dotflow.core.plan import in_order, make_plan
-from dotflow.core.types import TypeInputChange, TypeStatus
+from dotflow.core.types import TypeInputChange, TypeStatus, WorkflowStatus
 from dotflow.core.workflow import fingerprint
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def preview(workflow: DotFlow, mode: str, on_input_change: str = TypeInputChange
     before = record.get("input") or store.read_record(FINGERPRINT)
     changed = before is not None and before != fingerprint(tasks)
     reset = changed and on_input_change == TypeInputChange.RESET
-    past = {} if reset or "sessions" not in record else _past(Desk(storage, codec, record["family"]), record)
+    past = {} if reset or "sessions" not in record else _past(Desk(storage, codec, record["family"]), record, store)
     why = "the input has changed, so everything runs again" if reset else "no result is saved"
     if not record and not saved:
         why = "there is no earlier run of this workflow id"
@@ -95,9 +95,11 @@ def _record(store: Checkpoint) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _past(desk: Desk, record: Mapping[str, Any]) -> dict[str, str]:
+def _past(desk: Desk, record: Mapping[str, Any], store: Checkpoint) -> dict[str, str]:
     """Return what became of the tasks of the last run that have no result."""
     found = desk.read_tasks(record["run_id"])
+    if record["status"] == WorkflowStatus.IN_PROGRESS:
+        found = unfinished(found or nothing(), record, store.times_of(record["tasks"]), ended=True)
     errors = {name: rows[-1] for name, rows in found.get("errors", {}).items() if rows}
     told: dict[str, str] = {}
     for name, status in zip(found.get("id", ()), found.get("status", ()), strict=True):

@@ -347,8 +347,13 @@ class Manager:
         known = {"workflow_id": str(self.workflow_id), "name": self._workflow.task.workflow_name, "done": done}
         tick = self._options.scheduled_for
         known["scheduled_for"] = None if tick is None else tick.isoformat()
+        self._record["chain"] = self._is_chain()
         self._journal.begin(self._record, self._options.origin, led=self._release is not None, **known)
         self._journal.write(self._store, self._record, [self._journal.summary()])
+
+    def _is_chain(self) -> bool:
+        """Whether each task waits for the one before it."""
+        return not self._options.keep_going and self._plan.parents[1:] == [*zip(range(len(self.tasks) - 1))]
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
@@ -459,8 +464,10 @@ class Manager:
         if self._journal is not None:
             from dotflow.core.journal import Watch
 
+            told = self._options.keep_going or (self._record or {}).get("chain")
+            parents = () if told else self._plan.parents
             clock, real = self._clock.monotonic, self._clock is time
-            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, clock, real)
+            watch = Watch(self._journal, self.tasks, self._store, self._tell.fault, clock, real, parents)
         return cycle(self._run, self._places, self._inbox, self._store, self._tell, self._clock.monotonic, watch)
 
     def run_behind(self) -> None:

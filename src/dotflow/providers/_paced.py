@@ -30,6 +30,7 @@ from dotflow.core.agenda import (
     tick_id,
 )
 from dotflow.core.exception import ConfigurationError, StorageError
+from dotflow.core.identity import identity
 from dotflow.core.messages import Stop
 from dotflow.core.types import WorkflowStatus
 from dotflow.core.types.overlap import TypeOverlap
@@ -151,6 +152,7 @@ class Loop:
         self._cell: Cell | None = cell
         self.name = str(cell.name if cell is not None else scheduler.name or getattr(workflow, "name", "schedule"))
         self._owner = os.urandom(8).hex()
+        self._identity = identity()
         self._me = f"process {os.getpid()} on host {socket.gethostname()}"
         now = self._now()
         rule, through = scheduler._rule_from(now)
@@ -422,14 +424,16 @@ class Loop:
             while time.monotonic() < until and state.rule != self._rule_text and not self.scheduler._stopped:
                 time.sleep(min(0.1, self._lease / 10))
                 state = self.desk.look()
-                for owner, (count, who) in state.watch.items():
+                for owner, (count, who, *_) in state.watch.items():
                     if state.rule != self._rule_text and (owner not in first or first[owner][0] != count):
                         raise ConfigurationError(
                             f"schedule {self.name!r} is kept by {who} with the rule {state.rule}, not "
                             f"{self._rule_text}; give one of them another name="
                         )
             self.desk.update(lambda state: leave(state, first))
-        self.desk.update(lambda state: beat(replace(state, rule=self._rule_text), self._owner, self._me))
+        self.desk.update(
+            lambda state: beat(replace(state, rule=self._rule_text), self._owner, self._me, self._identity)
+        )
 
     def _keep(self) -> None:
         """Give signs of life, and stop runs that are not ours any more."""
@@ -437,7 +441,7 @@ class Loop:
         while not self._finished.wait(pause):
             try:
                 if time.monotonic() >= due:
-                    _, state = self.desk.update(lambda state: beat(state, self._owner, self._me))
+                    _, state = self.desk.update(lambda state: beat(state, self._owner, self._me, self._identity))
                     due = time.monotonic() + self._lease / 3
                 else:
                     state = self.desk.look() if self._mine else None

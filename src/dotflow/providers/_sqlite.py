@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from weakref import WeakSet
 
 from dotflow.core.exception import CorruptCheckpoint, StorageError, StorageUnavailable
@@ -121,14 +122,17 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         make_folder(os.path.dirname(self.path))
-        timeout = self._timeout
-        new = sqlite3.connect(self.path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        name, read_only = self.path, only_readable(self.path)
+        if read_only:
+            name = f"file:{quote(name)}?mode=ro" + ("" if os.path.exists(f"{name}-wal") else "&immutable=1")
+        new = sqlite3.connect(name, timeout=self._timeout, isolation_level=None, check_same_thread=False, uri=read_only)
         try:
             new.execute("pragma trusted_schema = off")
             new.execute("pragma cell_size_check = on")
             fresh = self._is_fresh(new)  # before anything is changed in it
-            self._write_ahead(new)
-            new.execute(f"pragma synchronous = {self._synchronous}")
+            if not read_only:
+                self._write_ahead(new)
+                new.execute(f"pragma synchronous = {self._synchronous}")
             if fresh:
                 self._create(new)
         except BaseException:
@@ -173,6 +177,14 @@ class Database:
 
     def _refusal(self, reason: str) -> StorageError:
         return StorageError(f"the database {self.path!r} {reason}", provider=self._provider)
+
+
+def only_readable(path: str) -> bool:
+    """Whether the database is there and can be read but not written: what is in it can be looked at all the same."""
+    if not os.access(path, os.R_OK):
+        return False
+    alone = not os.path.exists(f"{path}-wal")  # else somebody has it open, and its files are there
+    return not os.access(path, os.W_OK) or (alone and not os.access(os.path.dirname(path), os.W_OK))
 
 
 @contextmanager
