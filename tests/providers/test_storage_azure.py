@@ -149,7 +149,7 @@ def test_removing_what_another_removes_too_is_no_error(azure_url: str, folder: s
 def test_missing_package_names_the_extra() -> None:
     """Without obstore the constructor says what to install."""
     code = (
-        "import importlib.util; importlib.util.find_spec = lambda name: None\n"
+        "import sys; sys.modules['obstore'] = None\n"
         "from dotflow.providers.storage_azure import StorageAzure\n"
         "try: StorageAzure(bucket='flows')\n"
         "except ImportError as error: print(error)"

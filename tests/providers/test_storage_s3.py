@@ -383,7 +383,7 @@ def test_no_credentials_are_an_error_at_once(s3_url: str, tmp_path: Path) -> Non
 def test_missing_package_names_the_extra() -> None:
     """Without obstore the constructor says what to install."""
     code = (
-        "import importlib.util; importlib.util.find_spec = lambda name: None\n"
+        "import sys; sys.modules['obstore'] = None\n"
         "from dotflow.providers.storage_s3 import StorageS3\n"
         "try: StorageS3(bucket='flows', region='x', access_key_id='a', secret_access_key='b')\n"
         "except ImportError as error: print(error)"

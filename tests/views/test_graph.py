@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import time
 from xml.etree import ElementTree
 
@@ -162,10 +163,8 @@ def test_png_is_as_large_as_it_should_be() -> None:
 
 def test_png_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing, and the command that brings it."""
-    import importlib.util
-
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "PIL" else real(name, *a))
+    for name in ("PIL", "PIL.Image"):
+        monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(ImportError, match=r"pip install 'dotflow\[png\]'"):
         workflow_of(DIAMOND).graph("png")
