@@ -186,7 +186,6 @@ def test_missing_package_names_the_extra(tmp_path: Path) -> None:
     """Without psycopg the constructor says what to install."""
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "import sys; sys.modules['psycopg'] = None\n"
         "from dotflow.providers import StoragePostgres\n"
         "try: StoragePostgres('x')\n"
         "except ImportError as error: print(error)"

@@ -62,7 +62,7 @@ class Hook(NamedTuple):
 
     name: str
     tell: Callable[[Any], None]
-    own: int | None
+    own: frozenset[int] | None
 
 
 class Dispatcher:
@@ -125,8 +125,13 @@ class Dispatcher:
                     hook(event)
                     continue
                 if copied is None:
-                    copied = _frozen(event) if type(event) in OF_TASKS else event
-                _guarded(hook, own, copied)
+                    copied = _copied(event) if type(event) in OF_TASKS else event
+                before = getattr(here, "observers", NOBODY)
+                here.observers = before | own if before else own  # a workflow that it starts does not tell it again
+                try:
+                    hook(copied)
+                finally:
+                    here.observers = before
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:  # a CancelledError of its own making is a fault like any other
@@ -164,7 +169,7 @@ class Dispatcher:
             lane.release(self._run)
         self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
-    def _hook(self, kind: type, name: str, hook: Any, own: int | None = None) -> None:
+    def _hook(self, kind: type, name: str, hook: Any, own: frozenset[int] | None = None) -> None:
         self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
 
     def _connect(self, config: Config) -> None:
@@ -195,7 +200,7 @@ class Dispatcher:
         elif name in NETWORK:
             hook = self._sent(provider, hook)
         elif not getattr(provider, "masks", False):
-            own = id(provider)
+            own = frozenset((id(provider),))
         for kind in kinds:
             self._hook(kind, _name(provider), hook, own)
 
@@ -338,13 +343,28 @@ def _tells_ends(notify: Any) -> bool:
     return found is not None and found is not Notify.hook_status_workflow
 
 
+_redact: Any = None
+
+
+def _copied(event: Any) -> Any:
+    """Return a copy of the event of a task that stays as it is and tells no secret."""
+    global _redact
+    if _redact is None:
+        import dotflow.core.redact
+
+        _redact = dotflow.core.redact  # an import statement, even of what is there, takes as long as the rest of this
+    task = event[0]
+    if type(task) is not _redact.Masked:
+        task = _redact.masked(task)
+    return tuple.__new__(type(event), (task, *event[1:]))
+
+
 def _frozen(event: Any) -> Any:
     """Return a copy of *event* that stays as it is and tells no secret."""
-    from dotflow.core.redact import Masked, masked
-
     if type(event) in OF_TASKS:
-        task, *rest = event
-        return type(event)(task if type(task) is Masked else masked(task), *rest)
+        return _copied(event)
+    from dotflow.core.redact import masked
+
     tasks = [masked(task) for task in event.tasks]
     workflow = getattr(event, "workflow", None)
     if workflow is None:
@@ -353,16 +373,6 @@ def _frozen(event: Any) -> Any:
     frozen.task = copy.copy(workflow.task)
     frozen.task.queue = tasks
     return event._replace(tasks=tasks, workflow=frozen)
-
-
-def _guarded(hook: Callable[[Any], None], own: int, event: Any) -> None:
-    """Tell the observer *own*, so that a workflow that it starts does not tell it again."""
-    before = _inside()
-    here.observers = before | {own}
-    try:
-        hook(event)
-    finally:
-        here.observers = before
 
 
 def _inside() -> frozenset[int]:
