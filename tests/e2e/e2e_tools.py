@@ -60,6 +60,26 @@ def wait_gone(pids: set[int] | list[int], seconds: float = 5.0) -> None:
     wait_until(lambda: not any(map(alive, pids)), f"the end of processes {sorted(pids)}", seconds)
 
 
+ROOM = "DOTFLOW_TEST_ROOM"  # in the environment of the processes that a program starts
+
+
+def wait_left(room: Path, seconds: float = 5.0) -> None:
+    """Wait until no process is left that a program started after it had set ``ROOM`` to *room*."""
+    mark = f"{ROOM}={room}".encode()
+    wait_until(lambda: not _marked(mark), f"the end of the processes of {room}", seconds)
+
+
+def _marked(mark: bytes) -> list[str]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0") and alive(int(name)):
+                found.append(name)
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
 def children() -> list[int]:
     """Return the processes that descend from this one, but for those that have ended."""
     return [child.pid for child in psutil.Process().children(recursive=True) if alive(child.pid)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from e2e_tools import note
+from e2e_tools import ROOM, note
 
 from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
@@ -63,6 +64,7 @@ def make(room: Path, kind: str, mode: str, workflow_id: str) -> DotFlow:
 def main() -> None:
     """Resume the run that the command line names, until somebody kills it."""
     room, kind, mode, workflow_id = sys.argv[1:]
+    os.environ[ROOM] = room  # of the workers
     workflow = make(Path(room), kind, mode, workflow_id)
     print("go", flush=True)
     workflow.start(mode=mode, resume=True).raise_for_failure()
