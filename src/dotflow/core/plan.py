@@ -24,7 +24,7 @@ class Plan(NamedTuple):
         parents: For each task, the positions of those it waits for.
         children: For each task, the positions of those that wait for it.
         processes: Whether plain steps run in worker processes.
-        chain: Whether the tasks wait for each other one by one.
+        chain: Whether each task waits for the one before it.
     """
 
     parents: Edges
@@ -61,7 +61,8 @@ def make_plan(tasks: Sequence[Task], mode: str) -> Plan:
         return Plan([(), *zip(range(count - 1))], [*zip(range(1, count)), ()], False, True)  # one iterable
     else:
         parents, processes = chosen.edges(tasks), chosen.processes(groups)
-    return Plan(parents, _children(parents), processes)
+    chain = all(needs == (position,) for position, needs in enumerate(parents[1:]))
+    return Plan(parents, _children(parents), processes, chain)
 
 
 def in_order(tasks: Sequence[Task], plan: Plan) -> list[Task]:

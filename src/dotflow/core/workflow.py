@@ -347,13 +347,9 @@ class Manager:
         known = {"workflow_id": str(self.workflow_id), "name": self._workflow.task.workflow_name, "done": done}
         tick = self._options.scheduled_for
         known["scheduled_for"] = None if tick is None else tick.isoformat()
-        self._record["chain"] = self._is_chain()
+        self._record["chain"] = self._plan.chain and not self._options.keep_going
         self._journal.begin(self._record, self._options.origin, led=self._release is not None, **known)
         self._journal.write(self._store, self._record, [self._journal.summary()])
-
-    def _is_chain(self) -> bool:
-        """Whether each task waits for the one before it."""
-        return not self._options.keep_going and self._plan.parents[1:] == [*zip(range(len(self.tasks) - 1))]
 
     def _last_record(self) -> dict[str, Any]:
         found = self._store.read_record(RECORD)
