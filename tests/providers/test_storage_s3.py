@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from object_servers import refusing_server
+from storage_uses import everything, resumes
 
-from dotflow import Config, DotFlow, action
 from dotflow.abc.storage import Storage
 from dotflow.core.context import Context
 from dotflow.core.exception import (
@@ -396,40 +396,4 @@ def test_missing_package_names_the_extra() -> None:
 
 def test_workflow_resumes_from_it(s3_url: str, folder: str) -> None:
     """A run that failed half-way goes on with what the bucket holds, ``None`` included."""
-    calls: list[str] = []
-
-    @action
-    def nothing() -> None:
-        calls.append("nothing")
-
-    @action
-    def once_broken(previous_context: Context) -> str:
-        calls.append("once_broken")
-        if calls.count("once_broken") == 1:
-            raise ValueError("not yet")
-        return repr(previous_context.storage)
-
-    workflow = DotFlow(Config(storage=client(s3_url, folder)), workflow_id="etl-daily")
-    workflow.task.add([nothing, once_broken])
-
-    assert workflow.start().status == "Failed"
-    assert workflow.start(resume=True).status == "Completed"
-    assert calls == ["nothing", "once_broken", "once_broken"]
-    assert workflow.result_storage() == [None, "None"]
-
-
-def everything(storage: Storage) -> list[Callable[[], Any]]:
-    """Return a call of every ability."""
-    return [
-        lambda: storage.get("w-a"),
-        lambda: storage.post("w-a", Context(1)),
-        lambda: storage.get_many(["w-a", "w-b"]),
-        lambda: storage.delete("w-a"),
-        lambda: storage.delete_prefix("w-"),
-        lambda: storage.list_keys("w-"),
-        lambda: storage.clear("w"),
-        lambda: storage.create("w-a", Context(1)),
-        lambda: storage.atomic_swap("w-a", None, 1),
-        lambda: storage.lock("w"),
-        storage.healthcheck,
-    ]
+    resumes(client(s3_url, folder))
