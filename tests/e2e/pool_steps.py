@@ -40,6 +40,18 @@ def adds_one_at_last(initial_context: Any) -> int:
 
 
 @action
+def rests() -> int:
+    """Too long for a batch, and short enough for the next one to be sent ahead."""
+    time.sleep(0.005)
+    return 5
+
+
+@action
+def stays() -> None:
+    time.sleep(60)
+
+
+@action
 def exits() -> None:
     os._exit(3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import queue
 import random
 import signal
 import threading
@@ -18,6 +19,7 @@ from e2e_tools import alive, wait_until
 from dotflow import Config, DotFlow
 from dotflow.core.events import TaskCompleted
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
+from dotflow.core.messages import Attempt, Outcome
 from dotflow.core.task import Task
 from dotflow.providers import ExecutorProcess
 
@@ -118,6 +120,38 @@ def test_killed_workers_cost_nothing_where_attempts_are_left() -> None:
     hit = [task for task in tasks if task.errors]
     assert 1 <= sum(len(task.errors) for task in hit) <= len(victims)
     assert {error.exception for task in hit for error in task.errors} == {"WorkerDied"}
+
+
+def test_step_is_not_lost_when_the_next_one_is_sent_to_its_dead_worker() -> None:
+    """The worker dies in a step before anybody has noticed, and is sent another: both have an outcome."""
+    executor, outcomes = ExecutorProcess(workers=2), queue.SimpleQueue[Outcome]()
+
+    def submit(position: int, step: Any, report: Any = outcomes.put) -> None:
+        executor.submit(Attempt(position, 1, step, 0, None, None, "task", None, ""), report)
+
+    def kill_the_other(outcome: Outcome) -> None:
+        """On the thread of the executor, which cannot look after its workers meanwhile."""
+        [victim] = [worker for worker in executor._workers if worker.jobs and worker.jobs[0].order.position == STAYS]
+        os.kill(victim._process.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(victim._process.pid), "the end of the victim")
+        for position in others:
+            submit(position, pool_steps.rests)
+        outcomes.put(outcome)
+
+    STAYS, others = 100, [102, 103, 104]
+    try:
+        for position in range(30):
+            submit(position, pool_steps.rests)
+        assert {outcomes.get(timeout=60).value for _ in range(30)} == {5}
+        submit(STAYS, pool_steps.stays)
+        submit(101, pool_steps.rests, kill_the_other)
+
+        found = {outcome.position: outcome for outcome in (outcomes.get(timeout=20) for _ in range(5))}
+    finally:
+        executor.close()
+
+    assert isinstance(found[STAYS].error.error, WorkerDied)
+    assert [found[position].value for position in (101, *others)] == [5] * 4
 
 
 def test_500_timeouts_in_a_row_leave_nothing() -> None:

@@ -69,7 +69,7 @@ class Worker:
         finally:
             theirs.close()
         self.connection = Connection(ours.detach())
-        self.ready = False
+        self.ready = self.gone = False
         self.jobs: deque[Job] = deque()
         self.sent = 0
         self.deadline: float | None = None

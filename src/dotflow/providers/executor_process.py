@@ -181,10 +181,15 @@ class ExecutorProcess(Executor):
                 continue
             try:
                 worker.send(jobs, blob, parcels)
-            except OSError:  # it died while it was idle
+            except (BrokenPipeError, ConnectionResetError):  # it has died; what it answered is still to be read
+                worker.gone = True
                 self._jobs.extendleft(reversed(jobs))
+            except OSError as error:  # the system has no room for a segment on its way; half a message was sent
                 self._workers.remove(worker)
                 worker.kill()
+                self._jobs.extendleft(reversed(worker.jobs))
+                for job in jobs:
+                    job.report(failure(job.order, error))
 
     def _start(self) -> Worker:
         lifeline = self._lifeline[0]
@@ -205,7 +210,7 @@ class ExecutorProcess(Executor):
 
     def _free_worker(self) -> Worker | None:
         """Return a worker that has nothing to do, or will have nothing very soon."""
-        ready = [worker for worker in self._workers if worker.ready]
+        ready = [worker for worker in self._workers if worker.ready and not worker.gone]
         for worker in ready:
             if not worker.jobs:
                 return worker
