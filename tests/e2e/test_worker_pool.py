@@ -131,26 +131,26 @@ def test_step_is_not_lost_when_the_next_one_is_sent_to_its_dead_worker() -> None
 
     def kill_the_other(outcome: Outcome) -> None:
         """On the thread of the executor, which cannot look after its workers meanwhile."""
-        [victim] = [worker for worker in executor._workers if worker.jobs and worker.jobs[0].order.position == STAYS]
+        [victim] = [worker for worker in executor._workers if worker.jobs and worker.jobs[0].order.position == stays]
         os.kill(victim._process.pid, signal.SIGKILL)
         wait_until(lambda: not alive(victim._process.pid), "the end of the victim")
         for position in others:
             submit(position, pool_steps.rests)
         outcomes.put(outcome)
 
-    STAYS, others = 100, [102, 103, 104]
+    stays, others = 100, [102, 103, 104]
     try:
         for position in range(30):
             submit(position, pool_steps.rests)
         assert {outcomes.get(timeout=60).value for _ in range(30)} == {5}
-        submit(STAYS, pool_steps.stays)
+        submit(stays, pool_steps.stays)
         submit(101, pool_steps.rests, kill_the_other)
 
         found = {outcome.position: outcome for outcome in (outcomes.get(timeout=20) for _ in range(5))}
     finally:
         executor.close()
 
-    assert isinstance(found[STAYS].error.error, WorkerDied)
+    assert isinstance(found[stays].error.error, WorkerDied)
     assert [found[position].value for position in (101, *others)] == [5] * 4
 
 
