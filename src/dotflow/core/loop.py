@@ -39,8 +39,12 @@ class LoopInbox(ThreadInbox):
         wake = functools.partial(self._interrupt, item.grace) if isinstance(item, Stop) else self._wake
         if threading.get_ident() == self._owner:
             wake()
-        else:
+            return
+        try:
             self._loop.call_soon_threadsafe(wake)
+        except RuntimeError:
+            if not self._loop.is_closed():  # else the run was given up, and nobody waits for this
+                raise
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
