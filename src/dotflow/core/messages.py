@@ -95,11 +95,9 @@ class TaskError:
         self.attempt = attempt
         self.exception = self.message = self.traceback = self.output = ""
         if error is not None:
-            import traceback
-
             self.exception = type(error).__name__
             self.message = _text_of(error)
-            self.traceback = "".join(traceback.format_exception(error)).rstrip("\n")
+            self.traceback = _traceback_of(error) or f"{self.exception}: {self.message}"
 
     @property
     def error(self) -> BaseException | None:
@@ -149,6 +147,14 @@ def _rebuild(
     found._error = blob
     found.exception, found.message, found.traceback, found.output = exception, message, traceback, output
     return found
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        import traceback
+    except (ImportError, OSError):  # no descriptor is left to read the module with
+        return ""
+    return "".join(traceback.format_exception(error)).rstrip("\n")
 
 
 def _text_of(error: BaseException) -> str:
