@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dotflow.core.context import Context, Later, LaterContext, Together
 from dotflow.core.exception import StepNotPortable
 from dotflow.core.messages import Outcome
+from dotflow.providers._common import tell_of_forks
 from dotflow.providers._parcel import MOST, PROGRESS, Parcel, Promise, Slot, bare, is_small, segment, send
 from dotflow.providers._parcel import pack as pack_large
 from dotflow.providers._printed import printed
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 LOAD_PATIENCE = 60.0  # seconds that importing a step's modules may take before its timeout counts
 REAP_PATIENCE = 2.0
+STALLED = 10  # seconds for which a message may stop half-way before its worker counts as dead
+TIME = struct.Struct("@ll")  # a struct timeval
 
 
 class Job:
@@ -53,22 +57,25 @@ class Worker:
     """
 
     def __init__(self, lifeline: int, forks: Forks | None = None) -> None:
-        ours, theirs = socket.socketpair()
-        self._progress = segment()
+        ours, self._theirs = socket.socketpair()
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, option, TIME.pack(STALLED, 0))
+        self.connection = Connection(ours.detach())
+        self._progress = -1
+        tell_of_forks(self)
         self._process: subprocess.Popen[bytes] | Forked
         try:
+            self._progress = segment()
             os.ftruncate(self._progress, PROGRESS)
             if forks is None:
-                self._process = spawn("worker:main", (theirs.fileno(), lifeline, self._progress))
+                self._process = spawn("worker:main", (self._theirs.fileno(), lifeline, self._progress))
             else:
-                self._process = forks.start(theirs.fileno(), self._progress)
+                self._process = forks.start(self._theirs.fileno(), self._progress)
         except BaseException:
-            ours.close()
-            os.close(self._progress)
+            self._close()
             raise
         finally:
-            theirs.close()
-        self.connection = Connection(ours.detach())
+            self._theirs.close()
         self.ready = self.gone = False
         self.jobs: deque[Job] = deque()
         self.sent = 0
@@ -117,6 +124,7 @@ class Worker:
 
     def kill(self) -> int:
         """Kill the process and what it started, in sessions of their own too; return its exit code."""
+        self._close_progress()  # so that there is a descriptor left to look with
         for pid in _descendants(self._process.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -126,15 +134,32 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass  # everything of it has ended
-        self.connection.close()
-        os.close(self._progress)
+        self._close()
         return self._process.wait()
+
+    def after_fork(self) -> None:
+        """Leave the process to the parent: with copies of its connection about, nobody would hear of its end."""
+        self._theirs.close()
+        self._close()
+
+    def _close(self) -> None:
+        self.connection.close()
+        self._close_progress()
+
+    def _close_progress(self) -> None:
+        fd, self._progress = self._progress, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def _descendants(pid: int) -> list[int]:
     """Return the processes below *pid*, as far as the system's /proc tells."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+    try:
+        names = os.listdir("/proc") if os.path.isdir("/proc/self") else []
+    except OSError:  # no descriptor is left to look with
+        names = []
+    for name in names:
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:

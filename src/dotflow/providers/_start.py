@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+from dotflow.providers._common import tell_of_forks
+
 ASK_AGAIN = 0.001  # seconds between two questions whether a process has ended
 NUMBER = struct.Struct("=q")
 RUNS, FORK = -1000, 0  # an exit code that no process has; a request that names no process
@@ -32,9 +34,15 @@ class Forks:
     """
 
     def __init__(self, lifeline: int) -> None:
-        self._end, theirs = socket.socketpair()
-        with theirs:
-            self._process = spawn("_start:serve", (theirs.fileno(), lifeline))
+        self._end, self._theirs = socket.socketpair()
+        tell_of_forks(self)
+        try:
+            self._process = spawn("_start:serve", (self._theirs.fileno(), lifeline))
+        except BaseException:
+            self._end.close()
+            raise
+        finally:
+            self._theirs.close()
 
     def start(self, pipe: int, progress: int) -> Forked:
         """Start a worker.
@@ -58,6 +66,11 @@ class Forks:
         self._end.close()
         self._process.kill()
         self._process.wait()
+
+    def after_fork(self) -> None:
+        """Leave the process to the parent."""
+        self._theirs.close()
+        self._end.close()
 
     def _answer(self) -> int:
         found = self._end.recv(NUMBER.size, socket.MSG_WAITALL)

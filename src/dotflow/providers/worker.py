@@ -5,6 +5,7 @@ Started as ``python -c``, so that the user's main module is not run again and no
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import pickle
@@ -38,13 +39,17 @@ def main(pipe: int, lifeline: int, progress: int) -> None:
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     attempts.alarms_allowed = hasattr(signal, "setitimer")
     connection = Connection(pipe)
-    _tell(connection, READY)
+    for fd in (pipe, lifeline, progress):
+        os.set_inheritable(fd, False)  # what a step starts must not keep them open when this process is killed
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=functools.partial(_after_fork, connection))
     server = Server(connection, progress)
     attempts.give_up = server.give_up
+    _tell(connection, READY)
     while True:
         try:
             blob = connection.recv_bytes()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the parent has ended, in the middle of a message maybe
             return
         server.serve(*pickle.loads(blob))
 
@@ -124,6 +129,8 @@ class Server:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+        if _copied:
+            os._exit(0)  # the process that the step forked; the outcome is that of the other
         self._order = None
         return outcome if outcome.error is not None or is_small(outcome.value) else self._pack(outcome, step)
 
@@ -157,6 +164,15 @@ class Server:
         _tell(self._connection, pickle.dumps((seconds, self._outcomes), protocol=5), self._parcels)
         self._outcomes.clear()
         self._parcels.clear()
+
+
+_copied = False  # whether this process is one that a step forked
+
+
+def _after_fork(connection: Connection) -> None:
+    global _copied
+    _copied = True
+    connection.close()  # else the parent would not hear of the end of the worker while this process lives
 
 
 def _values(content: Any, parcels: list[Parcel]) -> tuple[Any, ...]:
