@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -18,8 +19,9 @@ from dotflow.core.attempt import failure, timed_out
 from dotflow.core.context import Later
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
 from dotflow.core.messages import make_outcome
+from dotflow.providers._common import tell_of_forks
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
-from dotflow.providers._parcel import LostParcel, Packed, Parcel, crowded, receive
+from dotflow.providers._parcel import LARGE, LostParcel, Packed, Parcel, crowded, receive
 from dotflow.providers._start import Forks
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class ExecutorProcess(Executor):
         self._seconds = 1.0  # that a step takes, as measured lately
         self._thread: threading.Thread | None = None
         self._asleep = self._closed = self._stopping = False
+        tell_of_forks(self)
 
     @property
     def slots(self) -> int:  # type: ignore[override]  # it grows when steps turn out to be short
@@ -90,33 +93,64 @@ class ExecutorProcess(Executor):
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> Callable[[], None]:
         """Queue the attempt for a free worker."""
         job = Job(order, report)
-        with self._lock:
-            self._refuse_if_closed()
-            self._jobs.append(job)
-            if self._thread is None:
-                self._wake, self._woken = socket.socketpair()
-                self._lifeline = os.pipe()
-                self._thread = threading.Thread(target=self._serve, name="dotflow-processes", daemon=True)
-                self._thread.start()
-        self._poke()
 
         def stop() -> None:
             job.stopped = self._stopping = True
             self._poke()
 
+        try:
+            with self._lock:
+                self._refuse_if_closed()
+                if self._thread is None:
+                    self._thread = self._begin()
+                self._jobs.append(job)
+        except (OSError, RuntimeError) as error:  # the system has no descriptor or thread left
+            report(failure(order, error))
+            return stop
+        self._poke()
         return stop
 
     def close(self) -> None:
         """Kill the workers and wait until they are gone."""
         with self._lock:
             self._closed = True
-            thread, self._thread = self._thread, None
+            thread = self._thread
         if thread is None:
             return
         self._asleep = True
         self._poke()
         if thread is not threading.current_thread():
             thread.join()
+
+    def after_fork(self) -> None:
+        """Leave the workers to the parent, and whoever waits for them; the child starts its own."""
+        self._lock = threading.Lock()
+        self._jobs, self._workers, self._forks = deque(), [], None
+        self._stopping = self._asleep = False
+        if self._thread is not None:
+            self._thread = None
+            self._close_ends()
+
+    def _begin(self) -> threading.Thread:
+        """Start the thread that serves."""
+        wake, woken = socket.socketpair()
+        with contextlib.ExitStack() as made:
+            made.callback(wake.close)
+            made.callback(woken.close)
+            self._lifeline = os.pipe()
+            for fd in self._lifeline:
+                made.callback(os.close, fd)
+            self._wake, self._woken = wake, woken
+            thread = threading.Thread(target=self._serve, name="dotflow-processes", daemon=True)
+            thread.start()
+            made.pop_all()
+        return thread
+
+    def _close_ends(self) -> None:
+        for end in (self._wake, self._woken):
+            end.close()
+        for fd in self._lifeline:
+            os.close(fd)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -136,8 +170,8 @@ class ExecutorProcess(Executor):
         try:
             while not self._closed:
                 self._asleep = True  # from here on whoever adds something says so
-                self._assign()
                 self._enforce()
+                self._assign()  # after that: a worker may have been killed, and jobs wait for its successor
                 deadlines = [worker.deadline for worker in self._workers if worker.deadline]
                 pause = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
                 ready = wait([self._woken, *(worker.connection for worker in self._workers)], pause)
@@ -156,10 +190,7 @@ class ExecutorProcess(Executor):
             self._jobs.extend(worker.jobs)
         self._end_forks()
         with self._lock:
-            for end in (self._wake, self._woken):
-                end.close()
-            for fd in self._lifeline:
-                os.close(fd)
+            self._close_ends()
         while self._jobs:
             self._jobs.popleft().abandon()
 
@@ -172,6 +203,8 @@ class ExecutorProcess(Executor):
                     try:
                         self._workers.append(self._start())
                     except OSError as error:  # the system has no process, file or memory left
+                        if self._workers:
+                            return  # those that there are will do
                         job = self._jobs.popleft()
                         job.report(failure(job.order, error))
                     continue
@@ -179,6 +212,10 @@ class ExecutorProcess(Executor):
             jobs, blob, parcels = self._next_batch(worker)
             if not jobs:
                 continue
+            if worker.jobs and len(blob) > LARGE:  # to send it would wait for the end of what the worker does
+                worker.epoch = -1
+                self._jobs.extendleft(reversed(jobs))
+                return
             try:
                 worker.send(jobs, blob, parcels)
             except (BrokenPipeError, ConnectionResetError):  # it has died; what it answered is still to be read
@@ -188,6 +225,9 @@ class ExecutorProcess(Executor):
                 self._workers.remove(worker)
                 worker.kill()
                 self._jobs.extendleft(reversed(worker.jobs))
+                if isinstance(error, BlockingIOError):  # it was stopped, and read nothing
+                    self._jobs.extendleft(reversed(jobs))
+                    continue
                 for job in jobs:
                     job.report(failure(job.order, error))
 
@@ -322,11 +362,15 @@ class ExecutorProcess(Executor):
 
     def _enforce(self) -> None:
         """Stop what has been asked to stop, and what is over its time."""
-        now = time.monotonic()
-        stopping, self._stopping = self._stopping, False
+        now, stopping = time.monotonic(), self._stopping
+        if stopping:
+            self._stopping = False  # before the look at what is stopped
         for worker in list(self._workers):
             late = worker.deadline is not None and now >= worker.deadline
             if not worker.jobs or not (late or (stopping and any(job.stopped for job in worker.jobs))):
+                continue
+            if wait([worker.connection], 0):  # it has answered, and that is read next
+                self._stopping = self._stopping or stopping
                 continue
             self._workers.remove(worker)
             output = worker.printed(worker.jobs[0].order)
