@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FEW_PAUSES = (0.05, 0.1, 0.2)  # seconds, after a failure that says nothing of passing
 LONGEST_PAUSE = 2.0
 RECORD, FINGERPRINT = "_dotflow_run", "_input_fp"
+KINDS = {"run_id": str, "status": str, "started_at": str, "family": str, "tasks": list, "sessions": list}  # of RECORD
 FENCE = "_dotflow_fence"  # marks a record that only the process which holds a claim may write (claims)
 PASSING = (StorageUnavailable, ConnectionError, TimeoutError)
 
@@ -150,10 +151,22 @@ class Checkpoint:
     # -- records ------------------------------------------------------------------------------------------
 
     def read_record(self, name: str) -> Any:
-        """Return the record of that name (``RECORD``, ``FINGERPRINT``), ``None`` if there is none."""
+        """Return the record of that name (``RECORD``, ``FINGERPRINT``), ``None`` if there is none.
+
+        Raises:
+            CorruptCheckpoint: it is no such record.
+        """
         key = self.key(self._pseudo(name))
         raw = self._get(key)
-        return None if raw is None else self._decode(raw, bind=key)
+        found = None if raw is None else self._decode(raw, bind=key)
+        if name == RECORD and isinstance(found, dict) and (wrong := _misshapen(found)):
+            raise CorruptCheckpoint(
+                f"the record of the last run has a {wrong!r} that dotflow does not write: {str(found[wrong])[:200]!r}; "
+                "remove this key to resume with the results that are there, or start without resume=True",
+                provider=self._name,
+                key=key,
+            )
+        return found
 
     def write_record(self, name: str, value: Any, also: Sequence[tuple[str, Context]] = ()) -> None:
         """Save a record under that name, after the records *also*: at once where the storage can."""
@@ -324,6 +337,17 @@ class Checkpoint:
         if isinstance(error, DotflowError):
             return error
         return StorageError(f"{type(error).__name__}: {error}", provider=self._name, key=key)
+
+
+def _misshapen(record: dict[str, Any]) -> str | None:
+    """Return the name of a field of a run record that is not of its kind."""
+    for name, kind in KINDS.items():
+        if name in record and not isinstance(record[name], kind):
+            return name
+    for each in record.get("sessions", ()):
+        if not (isinstance(each, dict) and isinstance(each.get("status"), str) and isinstance(each.get("number"), int)):
+            return "sessions"
+    return None
 
 
 def _only_fenced(raw: Any) -> bool:
