@@ -171,3 +171,22 @@ def test_worker_counts_that_are_none_are_refused() -> None:
         ExecutorPool(pool, workers=0)
     with pytest.raises(NotCallableObject, match="submit"):
         ExecutorPool(3)
+
+
+def test_pool_that_cannot_be_made_again_fails_what_it_had() -> None:
+    """The callable that made the first one raises: no attempt waits for a pool that will not come."""
+    made = []
+
+    def make() -> ProcessPoolExecutor:
+        if made:
+            raise OSError("no process left")
+        made.append(processes())
+        return made[0]
+
+    executor = ExecutorPool(make, workers=2)
+    try:
+        [task] = run(executor, cluster_steps.exits)
+    finally:
+        executor.close()
+    assert task.status == "Failed"
+    assert task.errors[-1].message == "no process left"

@@ -139,7 +139,12 @@ class ExecutorPool(Executor):
         except RuntimeError as error:  # broken, or shut down in the middle of the run
             self._lose(job, pool, error)
             return
+        except OSError as error:  # the pool could start no process
+            job.report(failure(job.order, error))
+            return
         job.future = future
+        if job.stopped:  # while a broken pool was replaced
+            future.cancel()
         future.add_done_callback(lambda done: self._receive(job, pool, done))
 
     def _make_here(self, job: _Job) -> Outcome:
@@ -171,7 +176,10 @@ class ExecutorPool(Executor):
             job.losses += 1
             self._renew(pool)
             if not (self._closed or job.stopped):
-                self._send(job)
+                try:
+                    self._send(job)
+                except Exception as failed:  # of the callable that makes a pool, or of the new one (ADR 0010)
+                    job.report(failure(job.order, failed))
                 return
         lost = WorkerLost(f"{_name(pool)} lost the attempt ({type(error).__name__}: {error}); {FIX}")
         lost.__cause__ = error
