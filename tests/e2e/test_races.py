@@ -215,3 +215,27 @@ def test_forked_child_has_workers_of_its_own(executor: ExecutorProcess) -> None:
 def test_executor_that_gets_nothing_from_the_system_answers_all_the_same(scarce: str) -> None:
     """With no descriptor, process or thread left, steps fail or wait, and what runs can be stopped."""
     assert finish(program(HERE / "scarce_case.py", scarce), 60) == "all answered\n"
+
+
+def test_thread_that_cannot_be_started_fails_the_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt gets one; with one thread that there is, nothing fails."""
+    executor, outcomes = ExecutorThread(workers=2), queue.SimpleQueue[Outcome]()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            submit(executor, pool_steps.small, outcomes)
+        error = outcomes.get(timeout=PATIENCE).error
+        assert error is not None
+        assert error.exception == "RuntimeError"
+        submit(executor, pool_steps.small, outcomes)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            submit(executor, pool_steps.rests, outcomes)
+            submit(executor, pool_steps.rests, outcomes)
+        assert {outcomes.get(timeout=PATIENCE).value for _ in range(3)} == {5, 7}
+    finally:
+        executor.close()

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dotflow.abc.executor import Executor
-from dotflow.core.attempt import attempt
+from dotflow.core.attempt import attempt, failure
 from dotflow.core.exception import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,22 +32,30 @@ class ExecutorThread(Executor):
         self._ready = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._lock = threading.Lock()
         self._closed = False
 
     def submit(self, order: Attempt, report: Callable[[Outcome], None]) -> None:
         """Queue the attempt for a free thread; start one if none is free and the limit allows."""
-        if self._closed:
-            raise ConfigurationError("this ExecutorThread is closed; make a new one")
-        self._orders.append((order, report, contextvars.copy_context()))
-        if self._idle < len(self._orders) and len(self._threads) < (self.slots or 1):
-            thread = threading.Thread(target=self._work, name=f"dotflow-step-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("this ExecutorThread is closed; make a new one")
+            if self._idle <= len(self._orders) and len(self._threads) < (self.slots or 1):
+                thread = threading.Thread(target=self._work, name=f"dotflow-step-{len(self._threads)}", daemon=True)
+                try:
+                    thread.start()
+                    self._threads.append(thread)
+                except RuntimeError as error:  # the system has no thread left
+                    if not self._threads:
+                        report(failure(order, error))
+                        return
+            self._orders.append((order, report, contextvars.copy_context()))
         self._ready.release()
 
     def close(self) -> None:
         """Let the threads end; one that is in a step ends with it."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         for _ in self._threads:
             self._ready.release()
 
