@@ -190,7 +190,11 @@ class DotFlow:
         if self.config.storage.keeps_objects and self.config.executor is None:  # nobody far away is asked
             manager.prepare(untouched=untouched, on_loop=True)
         else:
-            await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)
+            try:
+                await asyncio.to_thread(manager.prepare, untouched=untouched, on_loop=True)
+            except asyncio.CancelledError:
+                manager.give_up()
+                raise
         await manager.run_async()
         return manager
 
@@ -271,12 +275,16 @@ class DotFlow:
         else:
             manager = self._own_manager(options, tick)
             manager.prepare(untouched=tick.epoch == 1)
-        if on_manager is not None:
-            on_manager(manager)
-        if options.mode == TypeExecution.BACKGROUND:
-            manager.run_behind()
-        else:
-            manager.run()
+        try:
+            if on_manager is not None:
+                on_manager(manager)
+            if options.mode == TypeExecution.BACKGROUND:
+                manager.run_behind()
+            else:
+                manager.run()
+        except BaseException:
+            manager._end()  # a run that could not begin leads no more
+            raise
         return manager
 
     def _manager(self, options: Options) -> Manager:

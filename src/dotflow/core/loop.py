@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,25 @@ from dotflow.core.inbox import ThreadInbox
 from dotflow.core.messages import Attempt, Outcome, Stop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dotflow.core.engine import Item, Steps
 
 BREATH = 0.01  # seconds after which coroutines that never wait let the rest of the loop run
+
+
+async def to_its_end(call: Callable[[], None]) -> None:
+    """Make *call* in a thread, however often the task that waits for it is cancelled; that is raised after it."""
+    work = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, call)
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    work.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 class LoopInbox(ThreadInbox):

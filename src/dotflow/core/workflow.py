@@ -127,6 +127,7 @@ class Manager:
         self._done = threading.Event()
         self._release: Callable[[], None] | None = None
         self._problem: BaseException | None = None
+        self._prepared = self._given_up = False
         self._journal: Journal | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
@@ -263,6 +264,15 @@ class Manager:
             one_by_one=plan.chain and self._places.on_loop,
         )
         self._found = found
+        self._prepared = True
+        if self._given_up:
+            self._end()
+
+    def give_up(self) -> None:
+        """Let go of what ``prepare`` took, or takes yet in another thread: nobody will drive the run."""
+        self._given_up = True
+        if self._prepared:
+            self._end()
 
     def _capture(self) -> Capture | None:
         if not self._config.capture_output:
@@ -425,7 +435,7 @@ class Manager:
         """Drive the run to its end on the event loop."""
         import asyncio
 
-        from dotflow.core.loop import LoopInbox
+        from dotflow.core.loop import LoopInbox, to_its_end
 
         self._loop = asyncio.get_running_loop()
         inbox = LoopInbox(self._loop)
@@ -438,12 +448,12 @@ class Manager:
                 self._break_off()
                 raise
             finally:
-                await asyncio.to_thread(self._conclude)
+                await to_its_end(self._conclude)
         finally:
             if self._release is None:
                 self._end()
             else:
-                await asyncio.to_thread(self._end)  # a storage's lock, which may be far away
+                await to_its_end(self._end)  # a storage's lock, which may be far away
         if self._interrupted:
             raise KeyboardInterrupt
 
@@ -476,6 +486,8 @@ class Manager:
             self.run()
         except KeyboardInterrupt:
             pass  # recorded in the status; there is nobody to raise it to
+        finally:
+            self._end()
 
     @property
     def _interrupted(self) -> bool:
