@@ -85,12 +85,12 @@ def test_run_whose_start_fails_at_the_last_moment_leads_no_more(
     def refuse(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        if mode == "background":
-            patch.setattr(threading.Thread, "start", refuse)
-            make(tmp_path).start(mode=mode)  # type: ignore[call-overload]  # a parameter
-        else:
-            make(tmp_path).launch(Options(), on_manager=refuse)
+    options = Options(mode=mode)
+    if mode == "background":
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        make(tmp_path).launch(options, on_manager=None if mode == "background" else refuse)
+    monkeypatch.undo()
 
     assert make(tmp_path).start().status == "Completed"
 

@@ -162,6 +162,8 @@ class Loop:
         self._fenced = cell is not None and cell.shared
         self._crew = Crew()
         self._mine: dict[Tick, Any] = {}
+        self._unwanted: set[datetime] = set()  # ticks whose runs are to be cancelled
+        self._unnoted: list[tuple[Tick, str]] = []  # ends of runs that the storage did not take
         self._seen: dict[str, tuple[Any, float]] = {}
         self._looked = 0.0
         self._home = threading.get_ident()
@@ -221,6 +223,7 @@ class Loop:
 
     def _cycle(self) -> None:
         self._launched = False
+        self._note_again()
         try:
             state = self._step()
             pause = self._pause(state)
@@ -253,11 +256,17 @@ class Loop:
         self._count(before, after)
         for at in decision.cancels:
             self._cancel(at)
-        for at, epoch in decision.starts:
+        for at, epoch in self._to_launch(after):
             self._launch(at, epoch, inline=self.scheduler._inline())
         if after.open and not self._mine and self._cell is None:
             return self.desk.look()  # an inline run has ended
         return after
+
+    def _to_launch(self, state: State) -> list[tuple[datetime, int]]:
+        """Return the runs that are ours and that nobody makes: new ones, and one whose claim came through unheard."""
+        ours = [(moment(kept), each["epoch"]) for kept, each in state.open.items() if each["owner"] == self._owner]
+        known = {(tick.at, tick.epoch) for tick in (*self._mine, *(tick for tick, _ in self._unnoted))}
+        return [each for each in ours if each not in known]
 
     def _pause(self, state: State) -> float:
         if not self.inbox.empty():
@@ -341,7 +350,7 @@ class Loop:
         try:
             if self._ours:
                 manager = self._workflow(
-                    tick=tick, on_manager=lambda manager: self._mine.__setitem__(tick, manager), **self._kwargs
+                    tick=tick, on_manager=lambda manager: self._know(tick, manager), **self._kwargs
                 )
             else:
                 manager = self._workflow(**self._kwargs)
@@ -359,11 +368,25 @@ class Loop:
             self.inbox.put((STOP, None, ""))
         except Exception:  # a workflow that is not ours, or a fault of ours: the schedule goes on (ADR 0010)
             log.exception("schedule %s: a run failed", self.name)
-        self.inbox.put((ENDED, tick, status))
+        except SystemExit:  # of an observer, say; it ends the program only where it would without a schedule
+            if threading.get_ident() == self._home:
+                raise
+            log.exception("schedule %s: a run failed", self.name)
+        finally:
+            self.inbox.put((ENDED, tick, status))
+
+    def _know(self, tick: Tick, manager: Any) -> None:
+        self._mine[tick] = manager
+        if tick.at in self._unwanted:  # since before there was a handle to cancel it by
+            manager.cancel()
 
     def _end(self, tick: Tick, status: str) -> None:
         if self._mine.pop(tick, self) is self:
             return
+        self._unwanted.discard(tick.at)
+        self._note_end(tick, status)
+
+    def _note_end(self, tick: Tick, status: str) -> None:
         give_up = status == WorkflowStatus.INTERRUPTED and self._cell is not None and self.scheduler._stopped
 
         def change(state: State) -> State | None:
@@ -374,7 +397,8 @@ class Loop:
         try:
             before, after = self.desk.update(change)
         except StorageError:
-            log.exception("schedule %s: the end of %s could not be noted", self.name, tick.id)
+            log.exception("schedule %s: the end of %s could not be noted; trying again", self.name, tick.id)
+            self._unnoted.append((tick, status))
             return
         if after is None:
             log.warning("schedule %s: %s was taken over by another process", self.name, tick.id)
@@ -388,6 +412,11 @@ class Loop:
             for kept in {kept for kept, _ in before.history} - {kept for kept, _ in after.history}:
                 self._forget(kept)
 
+    def _note_again(self) -> None:
+        unnoted, self._unnoted = self._unnoted, []
+        for tick, status in unnoted:
+            self._note_end(tick, status)
+
     def _forget(self, kept: str) -> None:
         assert self._cell is not None
         try:
@@ -396,6 +425,7 @@ class Loop:
             log.warning("schedule %s: old checkpoints could not be removed", self.name, exc_info=True)
 
     def _cancel(self, at: datetime) -> None:
+        self._unwanted.add(at)
         for tick, manager in list(self._mine.items()):
             if tick.at == at and manager is not None:
                 manager.cancel()
@@ -485,6 +515,7 @@ class Loop:
 
     def _close(self, keeper: threading.Thread | None) -> None:
         self._crew.close()
+        self._note_again()
         if keeper is None:
             return
         self._finished.set()
