@@ -75,8 +75,9 @@ class Lifetimes:
 
     def end(self, ttl: float | None) -> float | None:
         """Return the end, by the clock of this machine, of what is saved now with *ttl*."""
-        seconds = self.of(ttl)
-        return None if seconds is None else time.time() + seconds
+        if ttl is None and self._default is None:
+            return None
+        return time.time() + (self._default if ttl is None else time_to_live(ttl))  # type: ignore[operator]  # not None
 
     def sweep_is_due(self) -> bool:
         """Whether a minute has passed since this was true."""

@@ -23,8 +23,9 @@ APPLICATION, VERSION = 0x646F7466, 2  # "dotf"; 1 had no ends
 # slower); the keys of a workflow are a range of it.
 TABLE = """create table dotflow_contexts(key text primary key, workflow_id text, task_id text,
 time real not null, value text not null, checksum integer not null, ends real) without rowid"""
-# Only rows that end are in it, so that the others cost nothing.
-ENDS = "create index dotflow_ends on dotflow_contexts(ends) where ends is not null"
+# Made where a row ends for the first time, so that others pay nothing for it.
+INDEX = "create index if not exists dotflow_ends on dotflow_contexts(ends) where ends is not null"
+SWEEP = "delete from dotflow_contexts where ends <= ?"
 FROM_1 = "alter table dotflow_contexts add column ends real"
 SEEN_FROM_1 = "create temp view dotflow_contexts as select *, null as ends from main.dotflow_contexts"
 
@@ -82,6 +83,12 @@ class Database:
         """Lend the connection for changes that are made together, with no other writer between them."""
         with self.use(key) as connection, _immediate(connection):
             yield connection
+
+    def sweep(self) -> None:
+        """Remove the rows that have ended."""
+        with self.use() as connection:
+            connection.execute(INDEX)
+            _sweep(connection)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
@@ -145,6 +152,8 @@ class Database:
                 new.execute(SEEN_FROM_1 if version == 1 else "select 1")
             elif version < VERSION:
                 self._create(new)
+            elif new.execute("select 1 from sqlite_master where name = 'dotflow_ends'").fetchone():
+                _sweep(new)
         except BaseException:
             new.close()
             raise
@@ -172,7 +181,6 @@ class Database:
             if version == VERSION:
                 return  # another process was faster
             new.execute(FROM_1 if version else TABLE)
-            new.execute(ENDS)
             new.execute(f"pragma application_id = {APPLICATION}")
             new.execute(f"pragma user_version = {VERSION}")
 
@@ -199,6 +207,12 @@ def only_readable(path: str) -> bool:
         return False
     alone = not os.path.exists(f"{path}-wal")  # else somebody has it open, and its files are there
     return not os.access(path, os.W_OK) or (alone and not os.access(os.path.dirname(path), os.W_OK))
+
+
+def _sweep(connection: sqlite3.Connection) -> None:
+    now = time.time()
+    if connection.execute("select 1 from dotflow_contexts where ends <= ? limit 1", (now,)).fetchone():
+        connection.execute(SWEEP, (now,))  # not what was saved again meanwhile: that has another end, or none
 
 
 @contextmanager

@@ -40,20 +40,23 @@ DDL = (
 )
 FROM_1 = "alter table {table} add column if not exists ends timestamptz"
 INDEX = "create index if not exists {index} on {table} (ends) where ends is not null"  # the others cost nothing
-SAVE = (
-    f"insert into {{table}} as old ({COLUMNS}, ends) "
-    "values (%s, %s, %s, %s, %s, %s, now() + %s::float8 * interval '1 second') on conflict (key) do update set "
-    "workflow_id = excluded.workflow_id, task_id = excluded.task_id, made = excluded.made, value = excluded.value, "
-    "checksum = excluded.checksum, ends = excluded.ends"
+REPLACE = (
+    "on conflict (key) do update set workflow_id = excluded.workflow_id, task_id = excluded.task_id, "
+    "made = excluded.made, value = excluded.value, checksum = excluded.checksum, ends = excluded.ends"
 )
-CREATE = f"{SAVE} where old.ends <= now()"
+SAVE = f"insert into {{table}} as old ({COLUMNS}) values (%s, %s, %s, %s, %s, %s) {REPLACE}"
+SAVE_FOR = (
+    f"insert into {{table}} as old ({COLUMNS}, ends) "
+    f"values (%s, %s, %s, %s, %s, %s, now() + %s::float8 * interval '1 second') {REPLACE}"
+)
+CREATE = f"{SAVE_FOR} where old.ends <= now()"
 SWAP = (
     "update {table} set workflow_id = %s, task_id = %s, made = %s, value = %s, checksum = %s, "
     "ends = now() + %s::float8 * interval '1 second' "
     f"where key = %s and made = %s and value = %s and checksum = %s and {ALIVE}"
 )
 SWEEP = "delete from {table} where ends <= now()"
-ENDED = (  # whether there is something to sweep, for who may
+ENDED = (  # whether there is something to sweep for who may
     "select 1 from {table} where ends <= now() and has_table_privilege(%s, 'delete') "
     "and current_setting('transaction_read_only') = 'off' limit 1"
 )
@@ -110,9 +113,12 @@ class StoragePostgres(Storage):
 
     def post(self, key: str, context: Context, ttl: float | None = None) -> None:
         """Save *context* under *key*, for *ttl* seconds: one statement, one commit."""
-        row = (*row_of(key, context, NAME), self._seconds(ttl))
+        row, seconds = row_of(key, context, NAME), self._seconds(ttl)
         with self._use(key) as connection:
-            connection.execute(self._sql(SAVE), row)
+            if seconds is None:
+                connection.execute(self._sql(SAVE), row)
+            else:
+                connection.execute(self._sql(SAVE_FOR), (*row, seconds))
 
     def get(self, key: str) -> Context:
         """Return what was saved under *key*, or an empty context."""
@@ -133,9 +139,11 @@ class StoragePostgres(Storage):
     def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
         """Save all of *items* in one transaction."""
         seconds = self._seconds(None)
-        rows = [(*row_of(key, context, NAME), seconds) for key, context in items]
+        rows = [row_of(key, context, NAME) for key, context in items]
+        if seconds is not None:
+            rows = [(*row, seconds) for row in rows]
         with self._use() as connection, connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(self._sql(SAVE), rows)
+            cursor.executemany(self._sql(SAVE if seconds is None else SAVE_FOR), rows)
 
     def delete(self, key: str) -> bool:
         """Remove *key*; return whether it was there."""
@@ -154,8 +162,6 @@ class StoragePostgres(Storage):
         """Return the keys that start with *prefix*."""
         query = f"select key from {{table}} where key >= %s and starts_with(key, %s) and {ALIVE} order by key"
         with self._use() as connection:
-            if connection.execute(self._sql(ENDED), (self._table,)).fetchone():
-                connection.execute(self._sql(SWEEP))
             return [key for (key,) in connection.execute(self._sql(query), (prefix, prefix)).fetchall()]
 
     def clear(self, workflow_id: Any) -> None:
@@ -265,8 +271,12 @@ class StoragePostgres(Storage):
         seconds = self._lifetimes.of(ttl)
         if seconds is not None and self._lifetimes.sweep_is_due():
             with self._use() as connection:
-                connection.execute(self._sql(SWEEP))
+                self._sweep(connection)
         return seconds
+
+    def _sweep(self, connection: Any) -> None:
+        if connection.execute(self._sql(ENDED), (self._table,)).fetchone():
+            connection.execute(self._sql(SWEEP))
 
     def _lead_name(self, workflow_id: str) -> str:
         return f"{self._table}:{workflow_id}"
@@ -314,6 +324,8 @@ class StoragePostgres(Storage):
                 connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (self._table,))
                 connection.execute(self._sql(FROM_1 if there else DDL))
                 connection.execute(self._sql(INDEX))
+        elif there > LAYOUT_1:
+            self._sweep(connection)
         self._known = True
 
     @contextmanager

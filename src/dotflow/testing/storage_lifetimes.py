@@ -118,12 +118,6 @@ class Lifetimes(Abilities):
     def _write_where_something_ended(self) -> None:
         """Each of these finds nothing; what it writes has no end."""
         storage: Any = self.storage
-        if self.has("delete"):
-            claim(storage.delete(key=self._key("post")) is False, f"delete() must return False: {WHY}")
-        if self.has("delete_prefix"):
-            count = storage.delete_prefix(self._key("p-"))
-            claim(count == 1, f"delete_prefix() removed one key, counted what had ended, and returned {count!r}")
-            del self._stay[self._key("p-stays")]
         if self.has("create"):
             again = self._key("create")
             claim(storage.create(key=again, context=Context("again")) is True, f"create() must return True: {WHY}")
@@ -135,6 +129,12 @@ class Lifetimes(Abilities):
             claim(swap(key=key, expected=None, new=4) is True, f"atomic_swap() must find nothing: {WHY}")
             self._ended.remove(key)
             self._stay[key] = 4
+        if self.has("delete"):
+            claim(storage.delete(key=self._key("post")) is False, f"delete() must return False: {WHY}")
+        if self.has("delete_prefix"):
+            count = storage.delete_prefix(self._key("p-"))
+            claim(count == 1, f"delete_prefix() removed one key, counted what had ended, and returned {count!r}")
+            del self._stay[self._key("p-stays")]
 
     def _look_at_many(self) -> None:
         storage = self.storage
