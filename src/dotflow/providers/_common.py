@@ -67,17 +67,17 @@ class Lifetimes:
     """
 
     def __init__(self, default: float | None = None) -> None:
-        self._default, self._due = time_to_live(default), 0.0
+        self.default, self._due = time_to_live(default), 0.0
 
     def of(self, ttl: float | None) -> float | None:
         """Return the seconds for what is saved with *ttl*."""
-        return self._default if ttl is None else time_to_live(ttl)
+        return self.default if ttl is None else time_to_live(ttl)
 
     def end(self, ttl: float | None) -> float | None:
         """Return the end, by the clock of this machine, of what is saved now with *ttl*."""
-        if ttl is None and self._default is None:
+        if ttl is None and self.default is None:
             return None
-        return time.time() + (self._default if ttl is None else time_to_live(ttl))  # type: ignore[operator]  # not None
+        return time.time() + (self.default if ttl is None else time_to_live(ttl))  # type: ignore[operator]  # not None
 
     def sweep_is_due(self) -> bool:
         """Whether a minute has passed since this was true."""

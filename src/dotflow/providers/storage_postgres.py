@@ -322,11 +322,24 @@ class StoragePostgres(Storage):
         if not there or there == LAYOUT_1:  # else it is as it should be, or another program's
             with connection.transaction():  # "if not exists" alone fails when two do it at once
                 connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (self._table,))
-                connection.execute(self._sql(FROM_1 if there else DDL))
+                if there:
+                    self._add_column(connection)
+                else:
+                    connection.execute(self._sql(DDL))
                 connection.execute(self._sql(INDEX))
         elif there > LAYOUT_1:
             self._sweep(connection)
         self._known = True
+
+    def _add_column(self, connection: Any) -> None:
+        statement = self._sql(FROM_1)
+        try:
+            connection.execute(statement)
+        except self._psycopg.errors.InsufficientPrivilege as error:
+            raise StorageError(
+                f"the table was made by an earlier dotflow and lacks a column; have its owner run: {statement}",
+                provider=NAME,
+            ) from error
 
     @contextmanager
     def _blamed(self, key: str | None) -> Iterator[None]:

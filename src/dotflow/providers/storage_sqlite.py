@@ -77,8 +77,11 @@ class StorageSQLite(Storage):
 
     def post(self, key: str, context: Context, ttl: float | None = None) -> None:
         """Save *context* under *key*, for *ttl* seconds: one statement, one commit."""
-        row, end = row_of(key, context, NAME), self._end(ttl)
-        self._database.change(*((SAVE, row) if end is None else (SAVE_UNTIL, (*row, end))), key)
+        row = row_of(key, context, NAME)
+        if ttl is None and self._lifetimes.default is None:
+            self._database.change(SAVE, row, key)
+        else:
+            self._database.change(SAVE_UNTIL, (*row, self._end(ttl)), key)
 
     def get(self, key: str) -> Context:
         """Return what was saved under *key*, or an empty context."""
