@@ -175,6 +175,56 @@ def test_ended_rows_of_sqlite_go_when_it_is_opened_and_while_others_are_written(
     storage.close()
 
 
+def test_reader_does_not_wait_for_a_writer_where_something_has_ended(tmp_path: Path) -> None:
+    """The file is opened without sweeping it; the next one does."""
+    path = tmp_path / "data.db"
+    storage = StorageSQLite(path)
+    storage.post("w-a", Context(1), ttl=1e-9)
+    storage.post("w-b", Context(2))
+    storage.close()
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("begin immediate")
+
+    before = time.monotonic()
+    assert (storage.get("w-a").storage, storage.get("w-b").storage) == (None, 2)
+    assert time.monotonic() - before < 10
+    storage.close()
+
+    writer.execute("rollback")
+    storage.healthcheck()
+    assert writer.execute("select key from dotflow_contexts").fetchall() == [("w-b",)]
+    assert storage._database._connection.execute("pragma busy_timeout").fetchone() == (30_000,)  # type: ignore[union-attr]
+    storage.close()
+    writer.close()
+
+
+def test_many_sweep_a_table_at_once(make: Callable[..., Any]) -> None:
+    """While others save again what has ended: nothing of that is lost, and nobody fails."""
+    storages, problems = [make("postgres") for _ in range(4)], list[Exception]()
+    storages[0].healthcheck()
+
+    def work(number: int) -> None:
+        storage = storages[number]
+        try:
+            for round_ in range(30):
+                for key in range(5):
+                    storage.post(f"w-{key}", Context(round_), ttl=1e-6)
+                storage._lifetimes._due = 0.0
+                storage.post(f"w-mine-{number}", Context(round_), ttl=1e-6)
+                storage.post(f"w-mine-{number}", Context(round_))
+                assert storage.get(f"w-mine-{number}").storage == round_
+        except Exception as error:  # raised below
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert problems == []
+
+
 def test_ended_rows_of_postgres_go(postgres: str, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """When a storage first uses the table, and while others are written."""
     import psycopg

@@ -153,12 +153,22 @@ class Database:
             elif version < VERSION:
                 self._create(new)
             elif new.execute("select 1 from sqlite_master where name = 'dotflow_ends'").fetchone():
-                _sweep(new)
+                self._sweep_if_idle(new)
         except BaseException:
             new.close()
             raise
         self._connection = new
         return new
+
+    def _sweep_if_idle(self, new: sqlite3.Connection) -> None:
+        """Remove what has ended, unless somebody writes: reading waits for nobody, and needs no room on the disk."""
+        new.execute("pragma busy_timeout = 0")
+        try:
+            _sweep(new)
+        except sqlite3.OperationalError:
+            pass  # it is absent all the same; whoever opens the file next, or writes what ends, sweeps
+        finally:
+            new.execute(f"pragma busy_timeout = {round(self._timeout * 1000)}")
 
     def _version(self, new: sqlite3.Connection) -> int:
         """Return the version of the layout, 0 where there is none yet."""

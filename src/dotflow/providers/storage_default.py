@@ -41,7 +41,7 @@ class StorageDefault(Storage):
             return
         time_to_live(ttl)
         with self._mutex:
-            self._put(key, context, ttl)
+            self._kept[key] = self._noted(key, context, ttl)
 
     def get(self, key: str) -> Context:
         """Return what is kept under *key*, or an empty context."""
@@ -79,7 +79,7 @@ class StorageDefault(Storage):
         """Return the keys that start with *prefix*."""
         with self._mutex:
             self._drop_ended(tuple(self._ends))
-            return [key for key in self._kept if key.startswith(prefix)]
+            return [key for key in tuple(self._kept) if key.startswith(prefix)]
 
     def clear(self, workflow_id: Any) -> None:
         """Remove the keys of *workflow_id*, and no others."""
@@ -92,8 +92,8 @@ class StorageDefault(Storage):
             self._drop_ended((key,))
             if key in self._kept:
                 return False
-            self._put(key, context, ttl)
-            return True
+            kept = self._noted(key, context, ttl)
+            return self._kept.setdefault(key, kept) is kept  # not over what is posted just now
 
     def atomic_swap(self, key: str, expected: Any, new: Any, ttl: float | None = None) -> bool:
         """Replace the value of *key* by *new*, for *ttl* seconds, if it equals *expected*; return whether it did."""
@@ -103,7 +103,7 @@ class StorageDefault(Storage):
             found = self._kept.get(key) or Context()
             if found.storage != expected:
                 return False
-            self._put(key, swapped(found, new), ttl)
+            self._kept[key] = self._noted(key, swapped(found, new), ttl)
             return True
 
     def healthcheck(self) -> None:
@@ -116,18 +116,20 @@ class StorageDefault(Storage):
     def _remove(self, wanted: Callable[[str], bool]) -> int:
         with self._mutex:
             self._drop_ended(tuple(self._ends))
-            gone = [key for key in self._kept if wanted(key)]
+            gone = [key for key in tuple(self._kept) if wanted(key)]
             for key in gone:
                 del self._kept[key]
             return len(gone)
 
-    def _put(self, key: str, context: Context, ttl: float | None) -> None:
-        if ttl is not None:
-            if self._lifetimes.sweep_is_due():
-                self._drop_ended(tuple(self._ends))
-            context = copy.copy(context)  # the very one whose end is noted, even if it is posted again
-            self._ends[key] = (time.monotonic() + ttl, context)
-        self._kept[key] = context
+    def _noted(self, key: str, context: Context, ttl: float | None) -> Context:
+        """Note the end of *context*; return what is to be kept in its place."""
+        if ttl is None:
+            return context
+        if self._lifetimes.sweep_is_due():
+            self._drop_ended(tuple(self._ends))
+        kept = copy.copy(context)  # the very one whose end is noted, even if it is posted again
+        self._ends[key] = (time.monotonic() + ttl, kept)
+        return kept
 
     def _drop_ended(self, keys: Sequence[str]) -> None:
         if not self._ends:

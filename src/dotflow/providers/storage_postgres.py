@@ -55,7 +55,9 @@ SWAP = (
     "ends = now() + %s::float8 * interval '1 second' "
     f"where key = %s and made = %s and value = %s and checksum = %s and {ALIVE}"
 )
-SWEEP = "delete from {table} where ends <= now()"
+SWEEP = (  # of two who sweep, neither waits for the other
+    "delete from {table} where key in (select key from {table} where ends <= now() for update skip locked)"
+)
 ENDED = (  # whether there is something to sweep for who may
     "select 1 from {table} where ends <= now() and has_table_privilege(%s, 'delete') "
     "and current_setting('transaction_read_only') = 'off' limit 1"

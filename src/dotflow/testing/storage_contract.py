@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dotflow.testing.children import Spec
-from dotflow.testing.storage_lifetimes import Lifetimes
+from dotflow.testing.storage_lifetimes import TimeToLive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ def _fixture(function: Callable[..., Any]) -> Any:
     return pytest.fixture(autouse=True)(function)
 
 
-class StorageContract(Lifetimes):
+class StorageContract(TimeToLive):
     """The promises of a storage, each as a test.
 
     Subclass it, and say how a client is made::

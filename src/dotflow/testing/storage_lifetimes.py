@@ -18,7 +18,7 @@ PATIENCE = 1.5  # seconds by which an end may be late
 WHY = "its ttl is over"
 
 
-class Lifetimes(Abilities):
+class TimeToLive(Abilities):
     """The clause for storages that let a key end."""
 
     supports_ttl: bool | None = None
