@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from dotflow.core.task import Task
 
 
-TELLING = ("faithful", "post", "get")  # the first class with one of them says whether it was proved
-
-
 class Storage(ABC):
     """Keeps what steps returned, so that later steps and resumed runs can read it.
 
@@ -128,8 +125,11 @@ class Storage(ABC):
 
     def hands_on(self) -> bool:
         """Whether the engine may hand on what it posted without reading it back."""
-        told = next(kind for kind in type(self).__mro__ if not vars(kind).keys().isdisjoint(TELLING))
-        return "faithful" in vars(told) and self.faithful
+        for kind in type(self).__mro__:  # the first class with one of these says whether it was proved
+            own = kind.__dict__
+            if "faithful" in own or "post" in own or "get" in own:
+                return "faithful" in own and self.faithful
+        return False
 
     def _lacks(self, method: str) -> MissingAbility:
         return MissingAbility(type(self).__name__, method)

@@ -86,6 +86,11 @@ def masked(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1)
 
 
+def is_known(scheme: str) -> bool:
+    """Whether a URL with that scheme works here; other packages are looked at only for one that is not ours."""
+    return scheme in SCHEMES or scheme in known_schemes()
+
+
 def known_schemes() -> list[str]:
     """Return every scheme that works here, those of other packages included."""
     from importlib.metadata import entry_points
