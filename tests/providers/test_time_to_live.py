@@ -253,7 +253,7 @@ def test_ended_rows_of_postgres_go(postgres: str, make: Callable[..., Any], monk
 def test_ended_files_go_when_keys_are_listed(tmp_path: Path) -> None:
     """With the notes of their ends; what was saved again stays, with a ttl or without."""
     storage = StorageFile(path=tmp_path)
-    for key in ("w-a", "w-b", "w-c"):
+    for key in ("w-b", "w-c", "w-a"):
         storage.post(key, Context(1), ttl=SHORT)
     storage.post("w-b", Context(2))
     storage.post("w-c", Context(3), ttl=3600)

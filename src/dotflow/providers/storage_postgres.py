@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "StoragePostgres"
 TIMEOUT = 10  # seconds to connect in
 POLL = 0.05  # seconds between two tries to become the leader
+PARTING = 1.0  # seconds for which a lead that nobody holds is tried for again
 TABLE = re.compile(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?")
 COLUMNS = "key, workflow_id, task_id, made, value, checksum"
 ALIVE = "(ends is null or ends > now())"  # by the clock of the server
@@ -211,7 +212,8 @@ class StoragePostgres(Storage):
                 while not connection.execute(LEAD, (self._lead_name(known),)).fetchone()[0]:
                     if time.monotonic() >= until:
                         holder = connection.execute(HOLDER, (self._lead_name(known),)).fetchone()
-                        raise WorkflowBusy(workflow_id, _holder(holder))
+                        if holder is not None or time.monotonic() >= until + PARTING:  # else it has just become free
+                            raise WorkflowBusy(workflow_id, _holder(holder))
                     time.sleep(POLL)
         except BaseException:
             connection.close()
