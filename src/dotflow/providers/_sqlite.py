@@ -149,9 +149,10 @@ class Database:
                 self._write_ahead(new)
                 new.execute(f"pragma synchronous = {self._synchronous}")
             if read_only:
-                new.execute(SEEN_FROM_1 if version == 1 else "select 1")
+                if version == 1:
+                    new.execute(SEEN_FROM_1)
             elif version < VERSION:
-                self._create(new)
+                self._lay_out(new)
             elif new.execute("select 1 from sqlite_master where name = 'dotflow_ends'").fetchone():
                 self._sweep_if_idle(new)
         except BaseException:
@@ -185,7 +186,7 @@ class Database:
             raise self._refusal(f"belongs to another program ({what}); give another path")
         return 0
 
-    def _create(self, new: sqlite3.Connection) -> None:
+    def _lay_out(self, new: sqlite3.Connection) -> None:
         with _immediate(new):
             version = self._version(new)
             if version == VERSION:

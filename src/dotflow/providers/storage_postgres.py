@@ -39,6 +39,7 @@ DDL = (
     'create table if not exists {table} (key text collate "C" primary key, workflow_id text, task_id text, '
     "made double precision not null, value text not null, checksum bigint not null, ends timestamptz)"
 )
+ENDS = "ends timestamp with time zone"
 FROM_1 = "alter table {table} add column if not exists ends timestamptz"
 INDEX = "create index if not exists {index} on {table} (ends) where ends is not null"  # the others cost nothing
 REPLACE = (
@@ -323,7 +324,7 @@ class StoragePostgres(Storage):
 
     def _make_table(self, connection: Any) -> None:
         there = set(connection.execute(HAS, (self._table,)).fetchone()[0] or ())
-        if not there or there == LAYOUT_1:  # else it is as it should be, or another program's
+        if not there or (there >= LAYOUT_1 and ENDS not in there):  # else it is as it should be, or another program's
             with connection.transaction():  # "if not exists" alone fails when two do it at once
                 connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (self._table,))
                 if there:
@@ -331,7 +332,7 @@ class StoragePostgres(Storage):
                 else:
                     connection.execute(self._sql(DDL))
                 connection.execute(self._sql(INDEX))
-        elif there > LAYOUT_1:
+        elif there >= LAYOUT_1:
             self._sweep(connection)
         self._known = True
 
