@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.core.exception import MissingAbility
@@ -23,6 +24,10 @@ class Storage(ABC):
     Called only from the process that drives a run, one call at a time per run; runs in several threads may
     share one storage. A method may raise anything: a failed ``post`` is tried again with growing pauses, and
     then fails the task whose result could not be kept, without running its step again.
+
+    One ability is an argument: a storage whose ``post`` declares ``ttl: float | None = None`` can let a key end. After
+    that many seconds it is absent to every method. ``create`` and ``atomic_swap``, where it has them, take ``ttl``
+    too, and a write without one ends the one before. The engine never passes it.
 
     ``context.storage`` is always something that ``json.dumps`` takes and ``json.loads`` gives back equal: a
     value that JSON cannot keep as it is arrives as a JSON envelope.
@@ -113,7 +118,9 @@ class Storage(ABC):
         """Release connections and files. The default has none."""
 
     def can(self, ability: str) -> bool:
-        """Whether this storage implements the optional method named *ability*."""
+        """Whether this storage implements the optional method named *ability*, or, for ``"ttl"``, lets keys end."""
+        if ability == "ttl":
+            return _declares_ttl(getattr(self.post, "__func__", self.post))
         return getattr(type(self), ability) is not getattr(Storage, ability)
 
     def hands_on(self) -> bool:
@@ -126,6 +133,13 @@ class Storage(ABC):
 
     def _lacks(self, method: str) -> MissingAbility:
         return MissingAbility(type(self).__name__, method)
+
+
+@lru_cache(maxsize=64)
+def _declares_ttl(post: Callable[..., None]) -> bool:
+    import inspect
+
+    return "ttl" in inspect.signature(post).parameters
 
 
 _last: tuple[Any, str] = (None, "None")
