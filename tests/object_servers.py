@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import fcntl
 import hashlib
 import hmac
 import http.server
@@ -109,6 +110,14 @@ def azurite() -> Path:
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.parent / ".azurite.lock", "w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # of several workers one installs it
+        if not place.is_dir():
+            _install(place)
+    return place
+
+
+def _install(place: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix=".azurite-", dir=place.parent))
     try:
         for name in ("package.json", "package-lock.json"):
@@ -120,13 +129,9 @@ def azurite() -> Path:
             [_node(), npm, *options], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
         )
         assert done.returncode == 0, f"Azurite could not be installed:\n{done.stdout}{done.stderr}"
-        try:
-            folder.rename(place)
-        except OSError:
-            assert place.is_dir()  # another run was faster
+        folder.rename(place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return place
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

@@ -155,7 +155,8 @@ def test_snippets_of_a_document_run_and_print_what_it_says(path: Path, tmp_path:
     orders.write_text(json.dumps([(b.language, f"{name(path)}, line {b.line}", b.code) for b in wanted]))
     folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
     environment = {**os.environ, "PATH": os.pathsep.join(folders), "REDIS_PORT": str(valkey), "COLUMNS": "100"}
-    environment.pop("WORKFLOW_ID", None)
+    for variable in ("WORKFLOW_ID", "PYTEST_ADDOPTS"):
+        environment.pop(variable, None)
 
     command = [sys.executable, "-W", "error", "-c", DRIVER, str(orders)]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=60, check=False)

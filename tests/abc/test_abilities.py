@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import logging
@@ -140,6 +141,45 @@ def test_ability_is_found_by_what_the_class_overrides() -> None:
     assert [name for name in ABILITIES if child.can(name)] == ["delete"]
     child.post("w-a", Context(1))
     assert (child.delete("w-a"), child.delete("w-a")) == (True, False)
+
+
+class Ending(Plain):
+    def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+        super().post(key, context)
+
+
+class EndsNoMore(Ending):
+    def post(self, key: str, context: Context) -> None:  # type: ignore[override]  # what a careless author may do
+        super().post(key, context)
+
+
+class HandsOnAnything(Ending):
+    def post(self, *args: Any, **kwargs: Any) -> None:
+        super().post(*args, **kwargs)
+
+
+class Measured(Ending):
+    @functools.wraps(Ending.post)
+    def post(self, *args: Any, **kwargs: Any) -> None:
+        super().post(*args, **kwargs)
+
+
+def test_time_to_live_is_found_by_what_post_declares() -> None:
+    """By name, in the class that has the last word; arguments that it does not name are no promise."""
+    told = {kind.__name__: kind().can("ttl") for kind in (Plain, Ending, EndsNoMore, HandsOnAnything, Measured)}
+
+    assert told == {"Plain": False, "Ending": True, "EndsNoMore": False, "HandsOnAnything": False, "Measured": True}
+
+
+def test_signature_of_a_class_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at every call."""
+    kind = type("Fresh", (Plain,), {"post": lambda self, key, context, ttl=None: None})
+    looked: list[Any] = []
+    signature = inspect.signature
+    monkeypatch.setattr(inspect, "signature", lambda given: looked.append(given) or signature(given))
+
+    assert [kind().can("ttl") for _ in range(3)] == [True] * 3
+    assert looked == [vars(kind)["post"]]
 
 
 class Proved(Plain):

@@ -14,7 +14,7 @@ from doubles import Plain, flow
 from dotflow import action
 from dotflow.providers import ExecutorThread
 
-SLOW = 0.15  # seconds that each call of the storage takes
+SLOW = 0.1  # seconds that each call of the storage takes
 
 
 def step_that_leaves(noted: list[str], *, swallows: bool = False, waits: float = 30) -> Any:

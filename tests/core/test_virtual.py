@@ -137,6 +137,17 @@ def test_abilities_and_settings_of_a_virtual_storage_are_used() -> None:
     assert {key for key in shelf.kept if not key.startswith("w:_dotflow")} == {"w:twice", "w:after", "w:gone"}
 
 
+def test_time_to_live_of_a_virtual_storage_is_found() -> None:
+    """By what its ``post`` declares."""
+
+    class Ending(Shelf):
+        def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+            super().post(key, context)
+
+    found = [Config(storage=each).storage.can("ttl") for each in (Shelf(), Ending())]  # type: ignore[arg-type]  # virtual
+    assert found == [False, True]
+
+
 def test_a_virtual_storage_that_fails_is_named() -> None:
     """By its own class."""
 

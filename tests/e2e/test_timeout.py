@@ -269,7 +269,7 @@ def test_coroutine_that_lingers_after_its_cancellation_is_stopped(mode: str, cas
 
 
 def test_coroutine_that_blocks_its_loop_is_late_all_the_same(cases: Cases) -> None:
-    """``time.sleep(8)`` in a coroutine with timeout=1 is a timeout, though it is noticed late (ADR 0018)."""
+    """``time.sleep(3)`` in a coroutine with timeout=1 is a timeout, though it is noticed late (ADR 0018)."""
     case = cases("sequential", "blocks_async")
 
     assert case.late == "Failed"

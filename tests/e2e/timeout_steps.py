@@ -132,7 +132,7 @@ async def threads_async(initial_context: Any) -> None:
 async def blocks_async(initial_context: Any) -> None:
     """Blocks the loop, as a beginner does."""
     note(initial_context.storage, event="began")
-    time.sleep(8)
+    time.sleep(3)
 
 
 @action

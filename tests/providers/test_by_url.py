@@ -50,7 +50,7 @@ def test_file_url_is_absolute_and_file_path_relative(tmp_path: Path, monkeypatch
         ("", "needs a URL like sqlite:///flow.db"),
         ("sqlit:///x", "did you mean 'sqlite'?"),
         ("sqlite://host/x.db", "write sqlite:///host/x.db"),
-        ("sqlite:///x.db?nosuch=1", "no parameter 'nosuch' (known: path, synchronous, timeout)"),
+        ("sqlite:///x.db?nosuch=1", "no parameter 'nosuch' (known: path, synchronous, timeout, ttl)"),
         ("redis://h:port/0", "write it like redis://host:6379/0"),
         ("redis://h/db", "write it like redis://host:6379/0"),
         ("s3://", "needs the name of a bucket"),

@@ -141,7 +141,9 @@ def test_workflow_on_a_table_of_another_program_fails_and_leaves_it_alone(url: s
 
     storage.close()
     with psycopg.connect(url) as connection:
-        assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
+        found = connection.execute(f"select * from {table}")
+        assert [column.name for column in found.description or ()] == [each.split()[0] for each in columns.split(", ")]
+        assert found.fetchall() == []
 
 
 def test_table_of_another_program_is_a_storage_error(url: str, table: str) -> None:

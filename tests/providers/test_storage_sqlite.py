@@ -371,9 +371,9 @@ def test_a_later_format_is_refused(storage: StorageSQLite, path: Path) -> None:
     """And the error says what to do."""
     storage.healthcheck()
     storage.close()
-    execute(path, "pragma user_version = 2")
+    execute(path, "pragma user_version = 3")
 
-    with pytest.raises(StorageError, match=r"later dotflow \(format 2\); upgrade"):
+    with pytest.raises(StorageError, match=r"later dotflow \(format 3\); upgrade"):
         storage.get("k")
 
 

@@ -14,6 +14,7 @@ from storages import StorageFolder
 
 from dotflow import Context, Task
 from dotflow.providers import StorageFile, StorageSQLite
+from dotflow.providers._saved import key_of, read_ending
 
 
 class Right(StorageFile):
@@ -376,3 +377,38 @@ class IsNeverHealthy(Right):
     def healthcheck(self) -> None:
         self.post("healthcheck", Context(1))
         raise ConnectionError("down")
+
+
+class IgnoresTheTtl(Right):
+    def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+        super().post(key, context)
+
+
+class KeepsTheOldTtl(Right):
+    """As ``SET ... KEEPTTL`` does."""
+
+    def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+        place = self._folder._place(key)
+        end = read_ending(Path(place).read_bytes(), "", place, key)[2] if os.path.exists(place) else None
+        left = None if end is None else max(end - time.time(), 1e-6)
+        super().post(key, context, left if ttl is None else ttl)
+
+
+class ListsWhatHasEnded(Right):
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
+        vars(self._folder)["_remove_ended"] = lambda: None
+
+    def list_keys(self, prefix: str = "") -> Iterable[str]:
+        found = [key_of(name) for name in os.listdir(self._folder._tasks) if not name.startswith(".")]
+        return [key for key in found if key is not None and key.startswith(prefix)]
+
+
+class CreatesNothingWhereSomethingEnded(Right):
+    def create(self, key: str, context: Context, ttl: float | None = None) -> bool:
+        return not os.path.exists(self._folder._place(key)) and super().create(key, context, ttl)
+
+
+class SwapsForEver(Right):
+    def atomic_swap(self, key: str, expected: Any, new: Any, ttl: float | None = None) -> bool:
+        return super().atomic_swap(key, expected, new)

@@ -115,6 +115,30 @@ def test_it_has_the_abilities_of_the_one_inside(tmp_path: Path) -> None:
     assert repr(memory) == "FlakyStorage(StorageDefault())"
 
 
+def test_it_hands_a_ttl_on_where_the_one_inside_takes_it(tmp_path: Path) -> None:
+    """And names the one inside where it does not."""
+    for wrapped in (FlakyStorage(StorageDefault(), fail=()), SlowStorage(StorageDefault(), 0)):
+        wrapped.post("a", Context(1), ttl=1e-9)
+        wrapped.create("b", Context(1), ttl=1e-9)
+        wrapped.atomic_swap("c", None, 1, ttl=1e-9)
+        wrapped.post("d", Context(1), ttl=3600)
+
+        assert wrapped.can("ttl")
+        assert list(wrapped.list_keys()) == ["d"]
+
+    three = FlakyStorage(StorageFolder(tmp_path), fail=())
+    three.post("a", Context(1))
+    assert not three.can("ttl")
+    for call in (
+        lambda: three.post("a", Context(2), ttl=5),
+        lambda: three.create("b", Context(2), ttl=5),
+        lambda: three.atomic_swap("a", 1, 2, ttl=5),
+    ):
+        with pytest.raises(MissingAbility, match=r"a time to live \(ttl=\), which StorageFolder does not implement"):
+            call()
+    assert three.get("a").storage == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -50,6 +50,11 @@ BITES = {
     mutants.LocksNothing: "one_leads",  # the clause that counts needs luck to see it
     mutants.LocksForEver: "a_killed_leader_holds_nothing",
     mutants.IsNeverHealthy: "healthcheck_is_content",
+    mutants.IgnoresTheTtl: "a_time_to_live_ends",
+    mutants.KeepsTheOldTtl: "a_time_to_live_ends",
+    mutants.ListsWhatHasEnded: "a_time_to_live_ends",
+    mutants.CreatesNothingWhereSomethingEnded: "a_time_to_live_ends",
+    mutants.SwapsForEver: "a_time_to_live_ends",
 }
 
 

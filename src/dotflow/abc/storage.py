@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.core.exception import MissingAbility
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from dotflow.core.task import Task
 
 
-TELLING = ("faithful", "post", "get")  # the first class with one of them says whether it was proved
-
-
 class Storage(ABC):
     """Keeps what steps returned, so that later steps and resumed runs can read it.
 
@@ -26,6 +24,10 @@ class Storage(ABC):
     Called only from the process that drives a run, one call at a time per run; runs in several threads may
     share one storage. A method may raise anything: a failed ``post`` is tried again with growing pauses, and
     then fails the task whose result could not be kept, without running its step again.
+
+    One ability is an argument: a storage whose ``post`` declares ``ttl: float | None = None`` can let a key end. After
+    that many seconds it is absent to every method. ``create`` and ``atomic_swap``, where it has them, take ``ttl``
+    too, and a write without one ends the one before. The engine never passes it.
 
     ``context.storage`` is always something that ``json.dumps`` takes and ``json.loads`` gives back equal: a
     value that JSON cannot keep as it is arrives as a JSON envelope.
@@ -116,16 +118,28 @@ class Storage(ABC):
         """Release connections and files. The default has none."""
 
     def can(self, ability: str) -> bool:
-        """Whether this storage implements the optional method named *ability*."""
+        """Whether this storage implements the optional method named *ability*, or, for ``"ttl"``, lets keys end."""
+        if ability == "ttl":
+            return _declares_ttl(getattr(self.post, "__func__", self.post))
         return getattr(type(self), ability) is not getattr(Storage, ability)
 
     def hands_on(self) -> bool:
         """Whether the engine may hand on what it posted without reading it back."""
-        told = next(kind for kind in type(self).__mro__ if not vars(kind).keys().isdisjoint(TELLING))
-        return "faithful" in vars(told) and self.faithful
+        for kind in type(self).__mro__:  # the first class with one of these says whether it was proved
+            own = kind.__dict__
+            if "faithful" in own or "post" in own or "get" in own:
+                return "faithful" in own and self.faithful
+        return False
 
     def _lacks(self, method: str) -> MissingAbility:
         return MissingAbility(type(self).__name__, method)
+
+
+@lru_cache(maxsize=64)
+def _declares_ttl(post: Callable[..., None]) -> bool:
+    import inspect
+
+    return "ttl" in inspect.signature(post).parameters
 
 
 _last: tuple[Any, str] = (None, "None")

@@ -163,9 +163,9 @@ class StorageName(Known):
         """Whether the table has a row for *text*, or its scheme is known."""
         if text in STORAGES or "://" not in text:
             return text in STORAGES
-        from dotflow.providers.by_url import known_schemes
+        from dotflow.providers.by_url import is_known
 
-        return text.partition("://")[0] in known_schemes()
+        return is_known(text.partition("://")[0])
 
     def refusal(self, text: str) -> str:
         """Say that *text* is not known, and what is; of a URL the scheme decides."""

@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dotflow.cli.lookup import find_place, print_line
-from dotflow.core.agenda import tick_id
 from dotflow.core.exception import ConfigurationError, UnsupportedOption
 from dotflow.core.types import WorkflowStatus
 from dotflow.history import SHORT, Runs
@@ -87,9 +86,11 @@ def way_on(runs: Runs, run: Run, storage: str | None, path: str | None) -> str:
 def schedule_of(run: Run) -> str:
     """Return the schedule that *run* is a tick of, and that finishes it; empty if there is none."""
     schedule = run.workflow_id.rpartition("@")[0]
-    if run.scheduled_for is not None and schedule and tick_id(schedule, run.scheduled_for) == run.workflow_id:
-        return schedule
-    return ""
+    if run.scheduled_for is None or not schedule:
+        return ""
+    from dotflow.core.agenda import tick_id
+
+    return schedule if tick_id(schedule, run.scheduled_for) == run.workflow_id else ""
 
 
 def check_state(runs: Runs, run: Run) -> None:

@@ -280,7 +280,8 @@ class Checkpoint:
             raw = self._get(key)
         if raw is None:
             raise StorageError(
-                "the result is not there any more; another run of this workflow id may have cleared it",
+                "the result is not there any more; another run of this workflow id may have cleared it, "
+                "or the storage's ttl is over",
                 provider=self._name,
                 key=key,
             )

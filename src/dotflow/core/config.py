@@ -196,9 +196,9 @@ def _checked(name: str, provider: object) -> object:
 
 def _no_storage(text: str) -> NotCallableObject:
     """Return the error for a text in the place of a storage."""
-    from dotflow.providers.by_url import known_schemes, masked
+    from dotflow.providers.by_url import is_known, masked
 
-    found = text.partition(":")[0] in known_schemes()
+    found = is_known(text.partition(":")[0])
     shown = masked(text) if found else text
     return NotCallableObject(
         "Config(storage=...)",

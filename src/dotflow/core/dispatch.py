@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,12 +57,8 @@ class ObserverFault(NamedTuple):
         return mask(f"ObserverFault(observer={self.observer!r}, event={self.event!r}, error={self.error!r})")
 
 
-class Hook(NamedTuple):
-    """An observer's name, how it is told, and, if it gets masked copies, its id."""
-
-    name: str
-    tell: Callable[[Any], None]
-    own: frozenset[int] | None
+# An observer or the name of one, what tells it when called with both, and its id if it gets masked copies.
+Hook = tuple[Any, Callable[[Any, Any], None], frozenset[int] | None]
 
 
 class Dispatcher:
@@ -84,24 +80,24 @@ class Dispatcher:
         callbacks: bool = True,
     ) -> None:
         self.faults: deque[ObserverFault] = deque(maxlen=FAULTS_KEPT)
-        self.fault_counts: Counter[str] = Counter()
+        self.fault_counts: dict[str, int] = {}
         self._reported: set[tuple[str, str]] = set()
         self._mutex = threading.Lock()
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
         self._hooks: dict[type, list[Hook]] = {}
-        self._notified: dict[type, list[Callable[[Any], None]]] = {}
+        self._notified: dict[type, list[Callable[[Any, Any], None]]] = {}
         self.origin = ""  # what the ids of messages are made of, see ``record.task_event_id``
         self.outbox: Outbox | None = None
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
         for listener in listeners:
             for kind in ALL:
-                self._hook(kind, _name(listener), listener)
+                self._hook(kind, (listener, _listen, None))
         if callbacks:
             for kind in (TaskCompleted, TaskFailed):
-                self._hook(kind, "callback", _callback)
-        self._hook(WorkflowFinished, "on_success/on_failure", self._outcome)
+                self._hook(kind, ("callback", _callback, None))
+        self._hook(WorkflowFinished, ("on_success/on_failure", self._outcome, None))
 
     def hears(self, kind: type) -> bool:
         """Whether anybody wants events of that kind."""
@@ -114,35 +110,35 @@ class Dispatcher:
     def tell_late(self, event: Event) -> None:
         """Tell the notifiers, and nobody else, what an earlier process owed them."""
         for send in self._notified.get(type(event), ()):
-            send(event)
+            send(None, event)
 
     def __call__(self, event: Event) -> None:
         """Tell everybody, in order."""
         copied: Any = None
-        for name, hook, own in self._hooks.get(type(event), ()):
+        for observer, tell, own in self._hooks.get(type(event), ()):
             try:
                 if own is None:
-                    hook(event)
+                    tell(observer, event)
                     continue
                 if copied is None:
                     copied = _copied(event) if type(event) in OF_TASKS else event
                 before = getattr(here, "observers", NOBODY)
                 here.observers = before | own if before else own  # a workflow that it starts does not tell it again
                 try:
-                    hook(copied)
+                    tell(observer, copied)
                 finally:
                     here.observers = before
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:  # a CancelledError of its own making is a fault like any other
-                self.fault(name, type(event).__name__, error)
+                self.fault(_name(observer), type(event).__name__, error)
 
     def fault(self, observer: str, event: str, error: BaseException) -> None:
         """Count a failure; report the first of each kind to the logger ``dotflow``. May be called from any thread."""
         kind = (observer, type(error).__name__)
         with self._mutex:
             self.faults.append(ObserverFault(observer, event, error))
-            self.fault_counts[observer] += 1
+            self.fault_counts[observer] = self.fault_counts.get(observer, 0) + 1
             if kind in self._reported:
                 return
             self._reported.add(kind)
@@ -169,51 +165,53 @@ class Dispatcher:
             lane.release(self._run)
         self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
-    def _hook(self, kind: type, name: str, hook: Any, own: frozenset[int] | None = None) -> None:
-        self._hooks.setdefault(kind, []).append(Hook(name, hook, own))
+    def _hook(self, kind: type, hook: Hook) -> None:
+        self._hooks.setdefault(kind, []).append(hook)
 
     def _connect(self, config: Config) -> None:
-        nested = _inside()
-        told = {name for name in OBSERVERS if config.given(name)} | {"log"}  # the other defaults do nothing
+        given = vars(config)
+        told = [name for name in OBSERVERS if name in given or name == "log"]  # the other defaults do nothing
         if "server" not in told and _managed():
-            told.add("server")
-        for name, kinds, call in ROUTES:
-            if name not in told:
-                continue
+            told.append("server")
+        nested, parties = _inside(), {}
+        for name in told:
             provider = getattr(config, name)
-            if getattr(provider, "silent", False) or (kinds is INFORMED and getattr(provider, "quiet", False)):
+            if not getattr(provider, "silent", False):
+                members = getattr(provider, "members", None) or (provider,)
+                parties[name] = provider, [each for each in members if id(each) not in nested]
+        for name, kinds, call in _routes(tuple(parties)):
+            provider, members = parties[name]
+            if kinds is INFORMED and getattr(provider, "quiet", False):
                 continue
-            for each in getattr(provider, "members", None) or (provider,):
-                if id(each) not in nested:
-                    self._join(name, kinds, call, each)
+            for each in members:
+                self._join(name, kinds, call, each)
+        _refresh()
 
     def _join(self, name: str, kinds: Kinds, call: Callable[[Any, Any], None], provider: Any) -> None:
         if call is _notify_end and not _tells_ends(provider):
             return
-        _refresh()
-        hook: Callable[[Any], None] = functools.partial(call, provider)
         own = None
         if name == "notify":
-            hook = self._notifying(provider, hook)
+            call = self._notifying(provider, call)
             for kind in kinds:
-                self._notified.setdefault(kind, []).append(hook)
+                self._notified.setdefault(kind, []).append(call)
         elif name in NETWORK:
-            hook = self._sent(provider, hook)
+            call = self._sent(provider, call)
         elif not getattr(provider, "masks", False):
             own = frozenset((id(provider),))
         for kind in kinds:
-            self._hook(kind, _name(provider), hook, own)
+            self._hook(kind, (provider, call, own))
 
     def _sent(
-        self, provider: Any, hook: Callable[[Any], None], freeze: Callable[[Any], Any] | None = None
+        self, provider: Any, call: Callable[[Any, Any], None], freeze: Callable[[Any], Any] | None = None
     ) -> Callable[..., None]:
         lane = self._lanes.get(id(provider))
         if lane is None:
             lane = self._lanes[id(provider)] = lane_of(provider)
         name, fault, run, own = _name(provider), self.fault, self._run, id(provider)
-        frozen = freeze or _frozen
+        frozen, hook = freeze or _frozen, functools.partial(call, provider)
 
-        def send(event: Any, done: Any = None) -> None:
+        def send(_: Any, event: Any, done: Any = None) -> None:
             if type(event) is not WorkflowStarted:
                 lane.put(Call(name, hook, frozen(event), fault, run, own, done))
                 return
@@ -222,12 +220,12 @@ class Dispatcher:
 
         return send
 
-    def _notifying(self, provider: Any, hook: Callable[[Any], None]) -> Callable[[Any], None]:
-        put = self._sent(provider, hook, self._stamped)
+    def _notifying(self, provider: Any, call: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        put = self._sent(provider, call, self._stamped)
 
-        def send(event: Any) -> None:
+        def send(_: Any, event: Any) -> None:
             outbox = self.outbox
-            put(event, None if outbox is None else outbox.ticket(event, len(self._notified[type(event)])))
+            put(_, event, None if outbox is None else outbox.ticket(event, len(self._notified[type(event)])))
 
         return send
 
@@ -242,7 +240,7 @@ class Dispatcher:
             copied.task._origin = self.origin
         return copied
 
-    def _outcome(self, event: WorkflowFinished) -> None:
+    def _outcome(self, _: Any, event: WorkflowFinished) -> None:
         chosen = self._on_success if event.status is WorkflowStatus.COMPLETED else self._on_failure
         if chosen is not basic_callback:
             chosen(tasks=event.tasks)
@@ -327,12 +325,23 @@ ROUTES: tuple[tuple[str, Kinds, Callable[[Any, Any], None]], ...] = (
 )
 
 
-def _callback(event: TaskCompleted | TaskFailed) -> None:
+@functools.lru_cache(maxsize=64)
+def _routes(told: tuple[str, ...]) -> list[tuple[str, Kinds, Callable[[Any, Any], None]]]:
+    return [route for route in ROUTES if route[0] in told]
+
+
+def _listen(listener: Callable[[Any], object], event: Any) -> None:
+    listener(event)
+
+
+def _callback(_: Any, event: TaskCompleted | TaskFailed) -> None:
     if event.task.callback is not basic_callback:
         event.task.callback(task=event.task)
 
 
 def _name(observer: object) -> str:
+    if type(observer) is str:
+        return observer
     return getattr(observer, "__qualname__", None) or type(observer).__name__
 
 

@@ -22,7 +22,7 @@
     ├── StorageError (RuntimeError)            a storage failed
     │   ├── StorageUnavailable (ConnectionError)  it cannot be reached now; later it may
     │   ├── CorruptCheckpoint (ValueError)     what was read is not what was written
-    │   ├── MissingAbility (NotImplementedError)  an optional method that this provider lacks
+    │   ├── MissingAbility (NotImplementedError)  an optional ability that this provider lacks
     │   └── LeaseLost                          another process has taken the run over
     ├── WorkflowBusy (RuntimeError)            another run holds the workflow id
     ├── InputChangedError (ValueError)         resume with another input, and the policy is ``raise``
@@ -204,11 +204,16 @@ class CorruptCheckpoint(StorageError, ValueError):
 
 
 class MissingAbility(StorageError, NotImplementedError):
-    """A storage lacks the optional method that is needed."""
+    """A storage lacks the optional method, or the time to live, that is needed.
 
-    def __init__(self, provider: str, method: str) -> None:
+    Attributes:
+        method: Name of the ability, as ``Storage.can`` takes it.
+    """
+
+    def __init__(self, provider: str, method: str, advice: str = "") -> None:
+        what = "a time to live (ttl=)" if method == "ttl" else f"the optional method {method}()"
         super().__init__(
-            f"this needs the optional method {method}(), which {provider} does not implement",
+            f"this needs {what}, which {provider} does not implement" + (f"; {advice}" if advice else ""),
             provider=provider,
         )
         self.method = method

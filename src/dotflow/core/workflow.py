@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -75,6 +76,8 @@ class Options(NamedTuple):
 
     def check(self) -> None:
         """Raise ``ConfigurationError`` for an option that makes no sense, naming it."""
+        if tuple(map(id, self)) == _DEFAULTS:  # as most runs are
+            return
         known_mode(self.mode)
         for name in ("on_success", "on_failure"):
             if not callable(getattr(self, name)):
@@ -95,6 +98,10 @@ class Options(NamedTuple):
         for listener in self.listeners:
             if not callable(listener):
                 raise NotCallableObject("start(listeners=...)", given=listener, hint="each is called with an event")
+
+
+_DEFAULTS = tuple(map(id, Options()))
+_waiting = threading.Lock()
 
 
 class Manager:
@@ -124,7 +131,8 @@ class Manager:
         self._inbox: ThreadInbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stops: list[Stop] = []
-        self._done = threading.Event()
+        self._over = False
+        self._ended: threading.Event | None = None  # made by whoever waits first: few runs are waited for
         self._release: Callable[[], None] | None = None
         self._problem: BaseException | None = None
         self._prepared = self._given_up = False
@@ -159,7 +167,9 @@ class Manager:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run has ended, at most *timeout* seconds (``None``: for ever); return whether it has."""
-        return self._done.wait(timeout)
+        with _waiting:
+            ended = self._ended = self._ended or threading.Event()
+        return self._over or ended.wait(timeout)
 
     def cancel(self, grace: float = 0) -> None:
         """Launch nothing more, and stop what runs after *grace* seconds. May be called from any thread.
@@ -231,9 +241,10 @@ class Manager:
         self._places = self._make_places(plan, on_loop)
         self._steps_used = {id(task.step): task.step for task in tasks}.values()
         lanes = self._places.assign(tasks, self._steps_used)
-        for step in self._steps_used:
-            self._config.codec.learn(step)
         self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
+        if self._store.blocks:  # else values are kept as they are
+            for step in self._steps_used:
+                self._config.codec.learn(step)
         if not options.keep_results and not self._store.blocks:
             raise UnsupportedOption(
                 f"start(keep_results=False): {type(self._config.storage).__name__} keeps results in the memory of this "
@@ -558,7 +569,9 @@ class Manager:
         except Exception as error:  # a third party's storage, which will notice that nobody leads (ADR 0010)
             self._tell.fault("release of the lock", "WorkflowFinished", error)
         finally:
-            self._done.set()
+            self._over = True
+            if self._ended is not None:  # looked at after *over* is set: whoever makes one later looks at that
+                self._ended.set()
 
 
 def failed_before_start(
@@ -568,7 +581,7 @@ def failed_before_start(
     manager = Manager(tasks, workflow_id, options, config, None)
     manager._status, manager._problem = WorkflowStatus.FAILED, problem
     manager._tell = Dispatcher(config)
-    manager._done.set()
+    manager._over = True
     return manager
 
 
@@ -623,8 +636,6 @@ def _chance() -> float:
 
 
 def _new_id() -> str:
-    import os
-
     return os.urandom(16).hex()
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError
+
+SWEEP = 60.0  # seconds between two looks for what has ended
+LONGEST = 1e10  # seconds, 317 years: every backend can add it to the present
 
 
 class Forks(Protocol):
@@ -53,6 +57,43 @@ def needs_prefix(prefix: str) -> None:
 def swapped(found: Context, new: Any) -> Context:
     """Return what ``atomic_swap`` saves in the place of *found*."""
     return new if isinstance(new, Context) else Context(new, found.task_id, found.workflow_id)
+
+
+class Lifetimes:
+    """How long what a storage saves is there, and when what has ended is looked for.
+
+    Args:
+        default: Seconds for what is saved without a ttl of its own; ``None`` for ever.
+    """
+
+    def __init__(self, default: float | None = None) -> None:
+        self.default, self._due = time_to_live(default), 0.0
+
+    def of(self, ttl: float | None) -> float | None:
+        """Return the seconds for what is saved with *ttl*."""
+        return self.default if ttl is None else time_to_live(ttl)
+
+    def end(self, ttl: float | None) -> float | None:
+        """Return the end, by the clock of this machine, of what is saved now with *ttl*."""
+        if ttl is None and self.default is None:
+            return None
+        return time.time() + (self.default if ttl is None else time_to_live(ttl))  # type: ignore[operator]  # not None
+
+    def sweep_is_due(self) -> bool:
+        """Whether a minute has passed since this was true."""
+        if time.monotonic() < self._due:
+            return False
+        self._due = time.monotonic() + SWEEP
+        return True
+
+
+def time_to_live(given: float | None) -> float | None:
+    """Return *given*, seconds after which a key is absent; refuse what are none."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= LONGEST:
+        raise ConfigurationError(f"ttl={given!r} must be a number of seconds above 0, up to 1e10; None is for ever")
+    return float(given)
 
 
 def whole_number(name: str, given: int | None) -> int | None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from dotflow.core.context import Context
 from dotflow.core.exception import StorageError
 from dotflow.providers._common import make_folder, tell_of_forks
+from dotflow.providers._endings import Endings
 from dotflow.providers._lock import FolderGuard
-from dotflow.providers._saved import document_of, file_name, key_of, read_document
+from dotflow.providers._saved import document_of, file_name, key_of, read_document, read_ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,6 +66,7 @@ class Folder:
             provider,
         )
         self._batch = os.path.join(self._tasks, BATCH)
+        self._endings = Endings(os.path.join(path, "ends"))
         self._guard = FolderGuard(os.path.join(path, "locks", ".tasks"))
         tell_of_forks(self)
         with self.blame():
@@ -89,18 +91,20 @@ class Folder:
                 if os.path.isdir(self._tasks):
                     return None
                 raise  # a folder that is gone is no missing key
-        return read_document(data, self._provider, path, key)[1]
+        _, found, ends = read_ending(data, self._provider, path, key)
+        return None if ends is not None and ends <= time.time() else found
 
-    def put(self, key: str, document: bytes) -> None:
-        """Save *document*."""
+    def put(self, key: str, document: bytes, ends: float | None = None) -> None:
+        """Save *document*, which *ends* then."""
         with self.blame(key):
             part = self._write(document)
             with _removed_on_failure(part), self._changes():
+                self._endings.note(file_name(key), ends)
                 os.replace(part, self._place(key))
             if self._each:
                 self._sync()
 
-    def replace(self, key: str, choose: Callable[[Context | None], bytes | None]) -> bool:
+    def replace(self, key: str, choose: Callable[[Context | None], bytes | None], ends: float | None = None) -> bool:
         """Save what *choose* makes of what is there, unless it is ``None``; return whether it was saved."""
         with self.blame(key), self._changes():
             document = choose(self.read(key))
@@ -108,17 +112,20 @@ class Folder:
                 return False
             part = self._write(document)
             with _removed_on_failure(part):
+                self._endings.note(file_name(key), ends)
                 os.replace(part, self._place(key))
             self._sync()
         return True
 
-    def put_many(self, documents: Mapping[str, bytes]) -> None:
+    def put_many(self, documents: Mapping[str, bytes], ends: float | None = None) -> None:
         """Save all of *documents*, or none: a list of them is there first, from which it can be finished."""
         whole = Context({file_name(key): document.decode() for key, document in documents.items()})
         batch = document_of(BATCH, whole, self._provider)
         with self.blame(), self._changes():
             part = self._write(batch)
             with _removed_on_failure(part):
+                for key in documents:
+                    self._endings.note(file_name(key), ends)
                 os.replace(part, self._batch)
             self._sync()
             self._finish_batch()
@@ -127,6 +134,7 @@ class Folder:
         """Remove the keys that *choose* gives; return how many there were."""
         gone = 0
         with self.blame(), self._changes():
+            self._remove_ended()
             for key in choose():
                 try:
                     os.unlink(self._place(key))
@@ -141,8 +149,9 @@ class Folder:
         """Yield every key; a file that names none is passed over."""
         with self.blame():
             names = os.listdir(self._tasks)
+            ended = {name for name in self._endings.due() if self._has_ended(name)}
         for name in names:
-            if name.startswith("."):
+            if name.startswith(".") or name in ended:
                 continue
             key = key_of(name)
             if key is None:  # shortened: the document tells
@@ -154,6 +163,12 @@ class Folder:
                 if key is None or file_name(key) != name:
                     continue
             yield key
+
+    def sweep_ended(self) -> None:
+        """Remove the documents that have ended, where the folder can be written."""
+        if self._endings.due() and os.access(self._tasks, os.W_OK):
+            with self.blame(), self._changes():
+                self._remove_ended()
 
     def sweep(self) -> None:
         """Remove the temporary files that killed processes left."""
@@ -212,6 +227,35 @@ class Folder:
             if os.path.exists(self._batch):
                 self._finish_batch()
             yield
+
+    def _remove_ended(self) -> None:
+        """Remove what has ended; nobody writes meanwhile."""
+        for name in self._endings.due():
+            try:
+                ends = self._end_of(name)
+            except StorageError:
+                continue  # damaged: told to whoever reads it
+            if ends is not None and ends > time.time():
+                self._endings.note(name, ends)  # it was copied here, with other times
+                continue
+            if ends is not None:
+                os.unlink(os.path.join(self._tasks, name))
+            self._endings.drop(name)
+
+    def _has_ended(self, name: str) -> bool:
+        try:
+            ends = self._end_of(name)
+        except StorageError:
+            return False  # damaged: told to whoever reads it
+        return ends is not None and ends <= time.time()
+
+    def _end_of(self, name: str) -> float | None:
+        """Return the end of a document, ``None`` if it has none or is not there."""
+        path = os.path.join(self._tasks, name)
+        try:
+            return read_ending(_content(path), self._provider, path, None)[2]
+        except FileNotFoundError:
+            return None
 
     def _finish_batch(self) -> None:
         _, whole = read_document(_content(self._batch), self._provider, self._batch, BATCH)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dotflow.abc.storage import Storage, default_key, workflow_of
 from dotflow.core.context import Context
-from dotflow.core.exception import ConfigurationError, CorruptCheckpoint, StorageError, StorageUnavailable
+from dotflow.core.exception import (
+    ConfigurationError,
+    CorruptCheckpoint,
+    MissingAbility,
+    StorageError,
+    StorageUnavailable,
+)
 from dotflow.providers._bucket import ABSENT
 from dotflow.providers._common import needs_prefix, swapped, tell_of_forks
 from dotflow.providers._lease import Lease
@@ -60,8 +66,9 @@ class ObjectStorage(Storage):
     def __repr__(self) -> str:
         return f"{self._provider}({self._where!r})"
 
-    def post(self, key: str, context: Context) -> None:
-        """Save *context* under *key*: one request."""
+    def post(self, key: str, context: Context, ttl: None = None) -> None:
+        """Save *context* under *key*: one request. No bucket removes an object after so many seconds: no *ttl*."""
+        self._keeps_for_ever(ttl)
         self._still_leads(key)
         self._ask(key, self._bucket.write, self._name(key), document_of(key, context, self._provider))
 
@@ -106,8 +113,9 @@ class ObjectStorage(Storage):
         self._still_leads(f"{known}-")
         self._remove([name for key, name in self._found(f"{known}-").items() if workflow_of(key) == known])
 
-    def create(self, key: str, context: Context) -> bool:
+    def create(self, key: str, context: Context, ttl: None = None) -> bool:
         """Save *context* if *key* is absent; return whether it was."""
+        self._keeps_for_ever(ttl)
         self._still_leads(key)
         name, document = self._name(key), document_of(key, context, self._provider)
         while self._ask(key, self._bucket.write, name, document, ABSENT) is None:
@@ -115,8 +123,9 @@ class ObjectStorage(Storage):
                 return False
         return True
 
-    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
+    def atomic_swap(self, key: str, expected: Any, new: Any, ttl: None = None) -> bool:
         """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
+        self._keeps_for_ever(ttl)
         self._still_leads(key)
         while True:
             context, version = self._read(key)
@@ -161,7 +170,17 @@ class ObjectStorage(Storage):
         self._leases = {}
         self._bucket.after_fork()
 
+    def can(self, ability: str) -> bool:
+        """Whether this storage has *ability*; ``ttl`` is taken only to say what to do instead."""
+        return ability != "ttl" and super().can(ability)
+
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _keeps_for_ever(self, ttl: Any) -> None:
+        if ttl is not None:
+            raise MissingAbility(
+                self._provider, "ttl", f"give the bucket a lifecycle rule that removes what is old in {self._where!r}"
+            )
 
     def _ask(self, key: str | None, request: Callable[..., Any], *args: Any) -> Any:
         try:

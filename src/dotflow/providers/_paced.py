@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1.0  # seconds between two looks at the clock, which may have been set
 EARLY = 0.003  # seconds before a tick at which the loop wakes, so that what it needs is in the caches
+AWAKE = 0.0005  # seconds before a tick that are not slept through: a thread that sleeps is woken late
 AGAIN = 1.0  # seconds after a storage failed
 FOREVER = timedelta(days=36_500)
 FRESH = timedelta(microseconds=1)
@@ -165,7 +166,7 @@ class Loop:
         self._unwanted: set[datetime] = set()  # ticks whose runs are to be cancelled
         self._unnoted: list[tuple[Tick, str]] = []  # ends of runs that the storage did not take
         self._seen: dict[str, tuple[Any, float]] = {}
-        self._looked = 0.0
+        self._looked = self._due = 0.0
         self._home = threading.get_ident()
         self._problem: BaseException | None = None
         self._stopping = self._done = self._launched = self._early = self._told = False
@@ -234,6 +235,8 @@ class Loop:
             pause = AGAIN
         if pause > 0:
             self._wait(pause)
+        if self._due:
+            self._stay_awake()
         self._drain()
 
     def _tell(self, state: State) -> None:
@@ -297,6 +300,9 @@ class Loop:
             else:
                 self._crew.run(self._workflow.rehearse)  # type: ignore[attr-defined]  # the same
             left = max(0.0, due.timestamp() - self._clock.time())
+        if left > 0:
+            self._due = due.timestamp()
+            return max(0.0, left - AWAKE)
         return left
 
     def _wait(self, seconds: float) -> None:
@@ -312,6 +318,13 @@ class Loop:
                 self._clock.sleep(seconds)
             return
         self._note(*message)
+
+    def _stay_awake(self) -> None:
+        """Wait for the last moment before a tick."""
+        due, self._due = self._due, 0.0
+        latest = time.monotonic() + 2 * AWAKE  # the clock may be set back meanwhile
+        while self._clock.time() < due and time.monotonic() < latest and self.inbox.empty():
+            pass
 
     def _drain(self) -> None:
         while True:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL = 0.05  # seconds between two tries to become the leader
-SWAP = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('set', KEYS[1], ARGV[2]) return 1 end return 0"
+SWAP = (  # ARGV[3], milliseconds to live, may be left out
+    "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end "
+    "if ARGV[3] then redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3]) else redis.call('set', KEYS[1], ARGV[2]) end "
+    "return 1"
+)
 LEAVE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 

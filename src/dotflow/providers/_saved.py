@@ -92,19 +92,26 @@ def context_of(row: tuple[Any, ...], provider: str, path: str) -> Context:
         raise CorruptCheckpoint(f"its row in {path!r} is malformed; {AGAIN}", provider=provider, key=key) from error
 
 
-def document_of(key: str, context: Context, provider: str) -> bytes:
-    """Return *context* as a JSON document that says whose it is and carries a checksum of the rest."""
+def document_of(key: str, context: Context, provider: str, ends: float | None = None) -> bytes:
+    """Return *context* as a JSON document that says whose it is, when it *ends*, and has a checksum of the rest."""
     workflow_id, task_id, made, value = fields_of(key, context, provider)
-    about = _encode({"key": key, "task_id": task_id, "workflow_id": workflow_id, "time": made})
-    body = f'{about[1:-1]}, "value": {value}}}\n'.encode()
+    about = {"key": key, "task_id": task_id, "workflow_id": workflow_id, "time": made}
+    if ends is not None:
+        about["ends"] = ends
+    body = f'{_encode(about)[1:-1]}, "value": {value}}}\n'.encode()
     return HEAD % crc32(body) + body
 
 
 def read_document(data: bytes, provider: str, path: str, key: str | None) -> tuple[str | None, Context]:
     """Return key and context in a document; *key* is the one it must be of, ``None`` any."""
+    return read_ending(data, provider, path, key)[:2]
+
+
+def read_ending(data: bytes, provider: str, path: str, key: str | None) -> tuple[str | None, Context, float | None]:
+    """Return key, context and end in a document, as ``read_document`` does."""
     head = WHOLE.match(data)
     if head is None and data.startswith(b"[") and (context := _of_version_1(data)):
-        return key, context
+        return key, context, None
     if head is None or crc32(body := data[head.end() :]) != int(head[1], 16):
         what = "is damaged or cut off" if head or not data or b'"dotflow"' in data else "is not of dotflow"
         raise CorruptCheckpoint(f"the file {path!r} {what}; {AGAIN}", provider=provider, key=key)
@@ -112,11 +119,12 @@ def read_document(data: bytes, provider: str, path: str, key: str | None) -> tup
         found = _decode("{" + body.decode())
         owner, made = found["key"], float(found["time"])
         context = restored(found["value"], found["task_id"], found["workflow_id"], made)
+        ends = float(found["ends"]) if "ends" in found else None
     except MALFORMED as error:
         raise CorruptCheckpoint(f"the file {path!r} is malformed; {AGAIN}", provider=provider, key=key) from error
     if key is not None and owner != key:
         raise CorruptCheckpoint(f"the file {path!r} holds the key {owner!r}; {AGAIN}", provider=provider, key=key)
-    return owner, context
+    return owner, context, ends
 
 
 def _of_version_1(data: bytes) -> Context | None:

@@ -17,12 +17,17 @@ from dotflow.providers._common import make_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-APPLICATION, VERSION = 0x646F7466, 1  # "dotf"
+APPLICATION, VERSION = 0x646F7466, 2  # "dotf"; 1 had no ends
 
 # The key is the one index, so that a save writes one B-tree (one more, on workflow_id, makes a save 60 %
 # slower); the keys of a workflow are a range of it.
 TABLE = """create table dotflow_contexts(key text primary key, workflow_id text, task_id text,
-time real not null, value text not null, checksum integer not null) without rowid"""
+time real not null, value text not null, checksum integer not null, ends real) without rowid"""
+# Made where a row ends for the first time, so that others pay nothing for it.
+INDEX = "create index if not exists dotflow_ends on dotflow_contexts(ends) where ends is not null"
+SWEEP = "delete from dotflow_contexts where ends <= ?"
+FROM_1 = "alter table dotflow_contexts add column ends real"
+SEEN_FROM_1 = "create temp view dotflow_contexts as select *, null as ends from main.dotflow_contexts"
 
 PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 ADVICE = {
@@ -49,6 +54,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.path, self._synchronous, self._timeout, self._provider = path, synchronous, timeout, provider
         self._mutex, self._forking = threading.Lock(), False
+        self.read_only = False
         _databases.add(self)
 
     def __del__(self) -> None:
@@ -77,6 +83,12 @@ class Database:
         """Lend the connection for changes that are made together, with no other writer between them."""
         with self.use(key) as connection, _immediate(connection):
             yield connection
+
+    def sweep(self) -> None:
+        """Remove the rows that have ended."""
+        with self.use() as connection:
+            connection.execute(INDEX)
+            _sweep(connection)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
@@ -112,6 +124,8 @@ class Database:
         elif code is not None:
             primary = code & 0xFF
             advice = ADVICE.get(primary, "see SQLite's documentation")
+            if self.read_only and primary == sqlite3.SQLITE_ERROR:  # a view in the place of a table that lacks a column
+                error, advice = sqlite3.OperationalError("it is read-only"), ADVICE[sqlite3.SQLITE_READONLY]
             if primary in PASSING:
                 kind, advice = StorageUnavailable, "another connection holds it"
             elif primary == sqlite3.SQLITE_CORRUPT:
@@ -123,25 +137,42 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         make_folder(os.path.dirname(self.path))
         name, read_only = self.path, only_readable(self.path)
+        self.read_only = read_only
         if read_only:
             name = f"file:{quote(name)}?mode=ro" + ("" if os.path.exists(f"{name}-wal") else "&immutable=1")
         new = sqlite3.connect(name, timeout=self._timeout, isolation_level=None, check_same_thread=False, uri=read_only)
         try:
             new.execute("pragma trusted_schema = off")
             new.execute("pragma cell_size_check = on")
-            fresh = self._is_fresh(new)  # before anything is changed in it
+            version = self._version(new)  # before anything is changed in it
             if not read_only:
                 self._write_ahead(new)
                 new.execute(f"pragma synchronous = {self._synchronous}")
-            if fresh:
-                self._create(new)
+            if read_only:
+                if version == 1:
+                    new.execute(SEEN_FROM_1)
+            elif version < VERSION:
+                self._lay_out(new)
+            elif new.execute("select 1 from sqlite_master where name = 'dotflow_ends'").fetchone():
+                self._sweep_if_idle(new)
         except BaseException:
             new.close()
             raise
         self._connection = new
         return new
 
-    def _is_fresh(self, new: sqlite3.Connection) -> bool:
+    def _sweep_if_idle(self, new: sqlite3.Connection) -> None:
+        """Remove what has ended, unless somebody writes: reading waits for nobody, and needs no room on the disk."""
+        new.execute("pragma busy_timeout = 0")
+        try:
+            _sweep(new)
+        except sqlite3.OperationalError:
+            pass  # it is absent all the same; whoever opens the file next, or writes what ends, sweeps
+        finally:
+            new.execute(f"pragma busy_timeout = {round(self._timeout * 1000)}")
+
+    def _version(self, new: sqlite3.Connection) -> int:
+        """Return the version of the layout, 0 where there is none yet."""
         # In this order: whoever sees the tables of another process that is just creating them sees its marks too.
         tables = [name for (name,) in new.execute("select name from sqlite_master limit 3")]
         (version,) = new.execute("pragma user_version").fetchone()
@@ -149,18 +180,20 @@ class Database:
         if application == APPLICATION:
             if version > VERSION:
                 raise self._refusal(f"was made by a later dotflow (format {version}); upgrade dotflow")
-            return False
+            return int(version)
         if application or version or tables:
             what = f"tables {', '.join(map(repr, tables))}" if tables else f"application_id {application}"
             raise self._refusal(f"belongs to another program ({what}); give another path")
-        return True
+        return 0
 
-    def _create(self, new: sqlite3.Connection) -> None:
+    def _lay_out(self, new: sqlite3.Connection) -> None:
         with _immediate(new):
-            if self._is_fresh(new):  # still
-                new.execute(TABLE)
-                new.execute(f"pragma application_id = {APPLICATION}")
-                new.execute(f"pragma user_version = {VERSION}")
+            version = self._version(new)
+            if version == VERSION:
+                return  # another process was faster
+            new.execute(FROM_1 if version else TABLE)
+            new.execute(f"pragma application_id = {APPLICATION}")
+            new.execute(f"pragma user_version = {VERSION}")
 
     def _write_ahead(self, new: sqlite3.Connection) -> None:
         until = time.monotonic() + self._timeout
@@ -185,6 +218,12 @@ def only_readable(path: str) -> bool:
         return False
     alone = not os.path.exists(f"{path}-wal")  # else somebody has it open, and its files are there
     return not os.access(path, os.W_OK) or (alone and not os.access(os.path.dirname(path), os.W_OK))
+
+
+def _sweep(connection: sqlite3.Connection) -> None:
+    now = time.time()
+    if connection.execute("select 1 from dotflow_contexts where ends <= ? limit 1", (now,)).fetchone():
+        connection.execute(SWEEP, (now,))  # not what was saved again meanwhile: that has another end, or none
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 GROUP = "dotflow.storage"  # entry points: the name is the scheme, the object takes the URL and returns a Storage
 VARIABLE = "DOTFLOW_STORAGE"
+SECONDS = re.compile(r"\d+(\.\d*)?")
 
 
 class Scheme(NamedTuple):
@@ -84,6 +86,11 @@ def masked(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1)
 
 
+def is_known(scheme: str) -> bool:
+    """Whether a URL with that scheme works here; other packages are looked at only for one that is not ours."""
+    return scheme in SCHEMES or scheme in known_schemes()
+
+
 def known_schemes() -> list[str]:
     """Return every scheme that works here, those of other packages included."""
     from importlib.metadata import entry_points
@@ -96,9 +103,12 @@ def _split(url: str) -> tuple[SplitResult, dict[str, Any]]:
         raise ConfigurationError(f"a storage needs a URL like sqlite:///flow.db, got {url!r}")
     try:
         parts = urlsplit(url if ":" in url else f"{url}:")
-        return parts, dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        query: dict[str, Any] = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     except ValueError as error:
         raise ConfigurationError(f"storage {url.partition(':')[0]!r}: the URL is malformed: {error}") from error
+    if SECONDS.fullmatch(query.get("ttl", "")):  # else it stays a text, which the class refuses
+        query["ttl"] = float(query["ttl"])
+    return parts, query
 
 
 def _from_entry_point(url: str, scheme: str) -> Storage:
@@ -145,9 +155,9 @@ def _file_url(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _postgres(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:
-    table = {"table": query.pop("table")} if "table" in query else {}
+    ours: dict[str, Any] = {name: query.pop(name) for name in ("table", "ttl") if name in query}
     rest = "&".join(f"{name}={value}" for name, value in query.items())
-    return {"url": parts._replace(query=rest).geturl(), **table}
+    return {"url": parts._replace(query=rest).geturl(), **ours}
 
 
 def _redis(parts: SplitResult, query: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import weakref
@@ -93,7 +94,7 @@ class LogDefault(Log):
         import logging
 
         if self._output == "logger":
-            return logging.getLogger("dotflow")
+            return _standard()
         logger = logging.Logger("dotflow", self._level)  # of its own: it shares no handler with anybody
         handlers: list[logging.Handler] = []
         if self._output in ("console", "both"):
@@ -119,6 +120,13 @@ class LogDefault(Log):
             encoding="utf-8",
             errors="backslashreplace",
         )
+
+
+@functools.cache
+def _standard() -> Any:
+    import logging
+
+    return logging.getLogger("dotflow")
 
 
 def _close(handlers: list[logging.Handler]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dotflow.abc.storage import Storage, default_key, workflow_of
 from dotflow.core.context import Context
 from dotflow.core.exception import LeaseLost, StorageError, StorageUnavailable
-from dotflow.providers._common import needs_prefix, swapped
+from dotflow.providers._common import Lifetimes, needs_prefix, swapped
 from dotflow.providers._redis_lead import SWAP, Lead
 from dotflow.providers._require import require
 from dotflow.providers._saved import document_of, read_document
@@ -35,11 +36,16 @@ class StorageRedis(Storage):
         port: Its port.
         db: Number of the database.
         prefix: Put before every key.
-        client: A ready-made ``redis.Redis``, which stays yours; the other arguments are then not used.
+        ttl: Seconds after its last write at which every key ends that is written without a ``ttl`` of its own; ``None``
+            for never. Take much more than the longest run, the longest time until a run is resumed, and the longest
+            pause of a schedule: what has ended was never saved.
+        client: A ready-made ``redis.Redis``, which stays yours; but for *prefix* and *ttl*, the other arguments are
+            then not used.
         **options: Handed to ``redis.Redis``: ``username``, ``password``, ``ssl`` and so on.
 
     Raises:
         ModuleNotFound: the package ``redis`` is not installed.
+        ConfigurationError: a *ttl* that is none.
     """
 
     faithful: ClassVar[bool] = True
@@ -51,6 +57,7 @@ class StorageRedis(Storage):
         db: int = 0,
         *,
         prefix: str = "dotflow:",
+        ttl: float | None = None,
         client: Any = None,
         **options: Any,
     ) -> None:
@@ -68,7 +75,7 @@ class StorageRedis(Storage):
         )
         self._refused = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
         self._error = redis.exceptions.RedisError
-        self._prefix = prefix
+        self._prefix, self._lifetimes = prefix, Lifetimes(ttl)
         self._leads: dict[str, Lead] = {}
         self._lost: set[str] = set()
         self._busy = threading.local()
@@ -77,9 +84,9 @@ class StorageRedis(Storage):
         pool = self._client.connection_pool.connection_kwargs
         return f"StorageRedis({pool.get('host', pool.get('path'))!r}, {pool.get('port')})"
 
-    def post(self, key: str, context: Context) -> None:
-        """Save *context* under *key*."""
-        self._ask(key, self._client.set, self._name(key), document_of(key, context, NAME))
+    def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+        """Save *context* under *key*, for *ttl* seconds."""
+        self._ask(key, self._client.set, self._name(key), document_of(key, context, NAME), px=self._px(ttl))
 
     def get(self, key: str) -> Context:
         """Return what was saved under *key*, or an empty context."""
@@ -101,10 +108,18 @@ class StorageRedis(Storage):
         return found
 
     def post_many(self, items: Sequence[tuple[str, Context]]) -> None:
-        """Save all of *items* in one command."""
-        if items:
-            documents = {self._name(key): document_of(key, context, NAME) for key, context in items}
+        """Save all of *items* in one command; where they end, in one transaction."""
+        documents = {self._name(key): document_of(key, context, NAME) for key, context in items}
+        if not documents:
+            return
+        px = self._px(None)
+        if px is None:
             self._ask(None, self._client.mset, documents)
+            return
+        with self._client.pipeline(transaction=True) as together:
+            for name, document in documents.items():
+                together.set(name, document, px=px)
+            self._ask(None, together.execute)
 
     def delete(self, key: str) -> bool:
         """Remove *key*; return whether it was there."""
@@ -124,21 +139,24 @@ class StorageRedis(Storage):
         known = str(workflow_id)
         self._remove([key for key in self.list_keys(f"{known}-") if workflow_of(key) == known])
 
-    def create(self, key: str, context: Context) -> bool:
-        """Save *context* if *key* is absent; return whether it was."""
-        return bool(self._ask(key, self._client.set, self._name(key), document_of(key, context, NAME), nx=True))
+    def create(self, key: str, context: Context, ttl: float | None = None) -> bool:
+        """Save *context*, for *ttl* seconds, if *key* is absent; return whether it was."""
+        document, px = document_of(key, context, NAME), self._px(ttl)
+        return bool(self._ask(key, self._client.set, self._name(key), document, nx=True, px=px))
 
-    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
-        """Replace the value of *key* by *new* if it equals *expected*; return whether it did."""
+    def atomic_swap(self, key: str, expected: Any, new: Any, ttl: float | None = None) -> bool:
+        """Replace the value of *key* by *new*, for *ttl* seconds, if it equals *expected*; return whether it did."""
+        px = self._px(ttl)
         while True:
             data = self._ask(key, self._client.get, self._name(key))
             found = self._read(key, data)
             if found.storage != expected:
                 return False
             if data is None:
-                return self.create(key, swapped(found, new))
+                return self.create(key, swapped(found, new), ttl)
             document = document_of(key, swapped(found, new), NAME)
-            if self._ask(key, self._client.eval, SWAP, 1, self._name(key), data, document):
+            end = () if px is None else (px,)
+            if self._ask(key, self._client.eval, SWAP, 1, self._name(key), data, document, *end):
                 return True
 
     def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
@@ -198,6 +216,10 @@ class StorageRedis(Storage):
                 self._lost.update(known for known, lead in list(self._leads.items()) if not lead.take_again())
             finally:
                 self._busy.leading = False
+
+    def _px(self, ttl: float | None) -> int | None:
+        seconds = self._lifetimes.of(ttl)
+        return None if seconds is None else math.ceil(seconds * 1000)
 
     def _name(self, key: str) -> bytes:
         return (self._prefix + key).encode("utf-8", "surrogatepass")

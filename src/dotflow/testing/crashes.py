@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import inspect
 import json
 import os
@@ -122,16 +123,19 @@ class _Ran(NamedTuple):
     points: list[tuple[Point, list[str]]]
     result: tuple[str, dict[str, tuple[str, Any]]] | None
     """Status of the run, and status and value of each task; ``None`` if it was killed."""
+    modules: Iterable[str]
+    """What was imported by then; nothing if it was killed."""
 
 
 def _matrix(job: Job) -> Iterable[Crash]:
     load(job.workflow)
-    gc.freeze()  # what was imported is not copied into each child by its first collection
     calm = _run(job, "calm", None, first=True)
     if calm.result is None:
         raise AssertionError(f"the undisturbed run of {job.workflow} gave no result")
     if calm.result[0] != WorkflowStatus.COMPLETED:
         raise AssertionError(f"the undisturbed run of {job.workflow} ended {calm.result[0]}; it must complete")
+    _import(calm.modules)
+    gc.freeze()  # what was imported is not copied into each child by its first collection
     for number, point in enumerate([point for point, _ in calm.points] if job.points is None else job.points):
         for trial in range(TRIES):
             room = f"{number}-{trial}"
@@ -142,6 +146,16 @@ def _matrix(job: Job) -> Iterable[Crash]:
             yield Crash(point, (), (), room, "the run did not reach this point")
             continue
         yield _judge(point, room, killed, _run(job, room, None, first=False), calm)
+
+
+def _import(modules: Iterable[str]) -> None:
+    """Import once what every child would import."""
+    for name in modules:
+        if name not in sys.modules:
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                pass  # something made it that is no import
 
 
 def _judge(point: Point, room: str, killed: _Ran, resumed: _Ran, calm: _Ran) -> Crash:
@@ -190,7 +204,7 @@ def _run(job: Job, room: str, point: Point | None, *, first: bool) -> _Ran:
         raise AssertionError(f"the run to be killed {point or 'nowhere'} ended with exit code {code}")
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     points = [(Point(*found), names) for found, names in map(json.loads, lines)]
-    return _Ran(points, answers[0] if answers else None)
+    return _Ran(points, *(answers[0] if answers else (None, ())))
 
 
 def _nothing() -> None:
@@ -222,4 +236,4 @@ def _work(
     manager.wait()
     results = {task.task_id: (str(task.status), task.value) for task in manager.tasks}
     storage.close()
-    return str(manager.status), results
+    return (str(manager.status), results), list(sys.modules)

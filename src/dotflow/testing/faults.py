@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dotflow.abc.storage import Storage
-from dotflow.core.exception import ConfigurationError, StorageUnavailable
+from dotflow.core.exception import ConfigurationError, MissingAbility, StorageUnavailable
 from dotflow.testing.children import die
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class _Around(Storage):
         """Return the key of *task*; no call that can fail."""
         return self._storage.key(task=task)
 
-    def post(self, key: str, context: Context) -> None:
-        """See ``Storage``."""
-        self._around("post", [key], lambda: self._storage.post(key=key, context=context))
+    def post(self, key: str, context: Context, ttl: float | None = None) -> None:
+        """See ``Storage``; with *ttl* only where the storage inside takes one."""
+        end = self._end(ttl)
+        self._around("post", [key], lambda: self._storage.post(key=key, context=context, **end))
 
     def get(self, key: str) -> Context:
         """See ``Storage``."""
@@ -84,14 +85,16 @@ class _Around(Storage):
         """See ``Storage``."""
         self._around("clear", [], lambda: self._storage.clear(workflow_id=workflow_id))
 
-    def create(self, key: str, context: Context) -> bool:
+    def create(self, key: str, context: Context, ttl: float | None = None) -> bool:
         """See ``Storage``."""
-        return self._around("create", [key], lambda: self._storage.create(key=key, context=context))
+        end = self._end(ttl)
+        return self._around("create", [key], lambda: self._storage.create(key=key, context=context, **end))
 
-    def atomic_swap(self, key: str, expected: Any, new: Any) -> bool:
+    def atomic_swap(self, key: str, expected: Any, new: Any, ttl: float | None = None) -> bool:
         """See ``Storage``."""
+        end = self._end(ttl)
         return self._around(
-            "atomic_swap", [key], lambda: self._storage.atomic_swap(key=key, expected=expected, new=new)
+            "atomic_swap", [key], lambda: self._storage.atomic_swap(key=key, expected=expected, new=new, **end)
         )
 
     def lock(self, workflow_id: Any, wait: float = 0.0) -> Callable[[], None]:
@@ -109,6 +112,13 @@ class _Around(Storage):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._storage!r})"
+
+    def _end(self, ttl: float | None) -> dict[str, Any]:
+        if ttl is None:
+            return {}
+        if not self.can("ttl"):
+            raise MissingAbility(type(self._storage).__name__, "ttl")
+        return {"ttl": ttl}
 
 
 class FlakyStorage(_Around):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from dotflow.abc.storage import Storage
 from dotflow.core.context import Context
 from dotflow.core.exception import MissingAbility, WorkflowBusy
 from dotflow.testing import storage_works as works
-from dotflow.testing.same import same, short
+from dotflow.testing.same import short
 from dotflow.testing.storage_clauses import ThreeMethods, across_processes, claim, task, together
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ CALLS: dict[str, Callable[[Storage], Any]] = {
 class Abilities(ThreeMethods):
     """Clauses for what a storage may have besides the three methods."""
 
-    supports_ttl: bool | None = None
     absent: Sequence[str] = ()
 
     def about(self, *abilities: str) -> bool:
@@ -389,26 +387,3 @@ class Abilities(ThreeMethods):
         """Every optional method that the class does not have raises ``MissingAbility`` with its name."""
         for ability in CALLS:
             self.has(ability)
-
-    def test_a_time_to_live_ends(self) -> None:
-        """Where ``post`` takes ``ttl``, as in dotflow 1.x; a later ``post`` without one keeps the value."""
-        if self.supports_ttl is False:
-            return
-        storage, keys = self.storage, [f"{self.mark}-{name}" for name in "abc"]
-        post: Any = storage.post
-        try:
-            post(key=keys[0], context=Context(1), ttl=1)
-        except TypeError:  # an option that is not honoured is refused
-            claim(self.supports_ttl is None, "supports_ttl = True, and post() takes no ttl")
-            self.absent = ["post(ttl=)"]
-            return
-        post(key=keys[1], context=Context(2), ttl=1)
-        storage.post(key=keys[1], context=Context(3))
-        post(key=keys[2], context=Context(4), ttl=1)  # when it is gone, the time of the others is over too
-        for _ in range(50):
-            if storage.get(key=keys[2]).storage is None:
-                break
-            time.sleep(0.05)
-        self.expect(keys[0], None, why="its ttl is over")
-        self.expect(keys[2], None, why="its ttl is over")
-        claim(same(storage.get(key=keys[1]).storage, 3), "post() without ttl must end the ttl before it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dotflow.testing.children import Spec
-from dotflow.testing.storage_abilities import Abilities
+from dotflow.testing.storage_lifetimes import TimeToLive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ def _fixture(function: Callable[..., Any]) -> Any:
     return pytest.fixture(autouse=True)(function)
 
 
-class StorageContract(Abilities):
+class StorageContract(TimeToLive):
     """The promises of a storage, each as a test.
 
     Subclass it, and say how a client is made::
@@ -45,11 +45,13 @@ class StorageContract(Abilities):
             of ``make``. Without it, ``make`` is inherited by forks, and sent by value to processes that are
             started afresh: it should hold plain values only.
         supports_ttl: Whether ``post`` takes ``ttl=`` seconds; ``None`` finds out.
+        shortest_ttl: Seconds; 1 for a backend that counts in whole ones.
     """
 
     shared_between_processes: ClassVar[bool] = True
     spec: ClassVar[str | None] = None
     supports_ttl: bool | None = None
+    shortest_ttl: float = 0.3
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Leave out, or take in again, the clauses about processes."""
