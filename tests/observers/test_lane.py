@@ -295,3 +295,31 @@ def test_a_notifier_without_a_hash_is_told_in_order() -> None:
     workflow_of(step, notify=notify).start()
 
     assert notify.heard == ["In progress", "Completed", "run Completed"]
+
+
+def test_call_for_which_no_thread_could_be_started_is_made_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is the caller's to hear; it leaves no lane that waits for a thread that never ran."""
+    made, done = Lane(), list[int]()
+    faults: list[str] = []
+    start, refused = threading.Thread.start, {"dotflow-network": 1, "dotflow-network-call": 1}
+
+    def refuse(thread: threading.Thread) -> None:
+        if refused.get(thread.name, 0):
+            refused[thread.name] -= 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def call(number: int) -> Call:
+        return Call("x", done.append, number, lambda name, event, error: faults.append(type(error).__name__), 1, 0)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        made.put(call(0))
+    for number in (1, 2):
+        made.put(call(number))
+    made.flush(time.monotonic() + 20, 1)
+    made.release(1)
+
+    assert done == [2]
+    assert faults == ["RuntimeError"]
+    assert not made.waiting

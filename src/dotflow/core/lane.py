@@ -97,15 +97,16 @@ class Lane:
         """Queue a call; the oldest one is dropped, and counted, if too many wait."""
         dropped: Call | None = None
         with self._changed:
+            if self._thread is None:  # first: where none can be started, nothing shall wait for it
+                thread = threading.Thread(target=self._work, name="dotflow-network", daemon=True)
+                thread.start()
+                self._thread = thread
             if len(self._calls) >= QUEUE_LENGTH:
                 dropped = self._calls.popleft()
                 self._forget(dropped.run)
             self._calls.append(call)
             self._runs[call.run] += 1
             self._open.add(call.run)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="dotflow-network", daemon=True)
-                self._thread.start()
             if self._idle:  # else it looks by itself; to wake it would cost the run its turn
                 self._changed.notify_all()
         if dropped is not None:
@@ -147,13 +148,7 @@ class Lane:
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
-            caller = self._caller
-            if caller is None:
-                caller = self._caller = _Caller()
-            error = caller.make(call, self._patience)
-            if isinstance(error, _Stuck):
-                self._stuck.append(caller)
-                self._caller = None
+            error = self._make(call)
             if call.done is not None:
                 call.done(error)
             with self._changed:
@@ -164,6 +159,19 @@ class Lane:
                 call.fault(call.name, type(call.event).__name__, error)
             with self._changed:
                 self._changed.notify_all()
+
+    def _make(self, call: Call) -> BaseException | None:
+        caller = self._caller
+        if caller is None:
+            try:
+                caller = self._caller = _Caller()
+            except RuntimeError as error:  # the system has no thread left
+                return error
+        error = caller.make(call, self._patience)
+        if isinstance(error, _Stuck):
+            self._stuck.append(caller)
+            self._caller = None
+        return error
 
     def _next(self) -> Call | None:
         with self._changed:

@@ -165,8 +165,12 @@ class Outbox:
                 self._told[name] = None
             self._changed = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="dotflow-outbox", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="dotflow-outbox", daemon=True)
+                try:
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError as failed:  # the system has no thread left; the next delivery asks again
+                    self._fault("outbox", "delivery", failed)
         if not self._wake.is_set():
             self._wake.set()
 
