@@ -167,11 +167,11 @@ class Lane:
                 caller = self._caller = _Caller()
             except RuntimeError as error:  # the system has no thread left
                 return error
-        error = caller.make(call, self._patience)
-        if isinstance(error, _Stuck):
+        found = caller.make(call, self._patience)
+        if isinstance(found, _Stuck):
             self._stuck.append(caller)
             self._caller = None
-        return error
+        return found
 
     def _next(self) -> Call | None:
         with self._changed:
