@@ -20,7 +20,7 @@ from dotflow.abc.executor import Executor
 from dotflow.core.context import Context
 from dotflow.core.exception import WorkerDied
 from dotflow.core.messages import Attempt, Outcome
-from dotflow.providers import ExecutorProcess, ExecutorThread, _link
+from dotflow.providers import ExecutorAsync, ExecutorProcess, ExecutorThread, _link
 
 PATIENCE = 20  # seconds for what takes milliseconds on an idle machine
 
@@ -237,5 +237,33 @@ def test_thread_that_cannot_be_started_fails_the_attempt_only(monkeypatch: pytes
             submit(executor, pool_steps.rests, outcomes)
             submit(executor, pool_steps.rests, outcomes)
         assert {outcomes.get(timeout=PATIENCE).value for _ in range(3)} == {5, 7}
+    finally:
+        executor.close()
+
+
+@action
+async def soon() -> int:
+    return 8
+
+
+def test_runs_that_begin_at_once_share_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads ask for the loop of an executor that has none yet; one that cannot be started is asked for again."""
+    executor, outcomes, loops = ExecutorAsync(), queue.SimpleQueue[Outcome](), list[Any]()
+    make = asyncio.new_event_loop
+
+    def make_slowly() -> Any:
+        loops.append(make())
+        time.sleep(0.1)
+        return loops[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", make_slowly)
+    threads = [threading.Thread(target=submit, args=(executor, soon, outcomes)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    try:
+        assert [outcomes.get(timeout=PATIENCE).value for _ in threads] == [8, 8]
+        assert len(loops) == 1
     finally:
         executor.close()

@@ -32,6 +32,7 @@ class ExecutorAsync(Executor):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,10 +71,16 @@ class ExecutorAsync(Executor):
         task.add_done_callback(work.close)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._run_loop, args=(self._loop,), name="dotflow-loop", daemon=True)
-            self._thread.start()
+        with self._lock:  # several runs may share this
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=self._run_loop, args=(loop,), name="dotflow-loop", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no thread left
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
         return self._loop
 
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
