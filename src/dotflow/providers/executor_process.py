@@ -45,7 +45,8 @@ class ExecutorProcess(Executor):
     A step that exceeds its timeout is killed together with the processes it started. Workers die with this
     process, whatever ends it. They are started afresh (not forked) and do not run the main module again: steps of
     ``__main__`` and closures are sent by value. Very short steps travel in batches; a worker that is killed loses
-    the outcomes of at most its last millisecond, and those steps are run again.
+    the outcomes of at most its last millisecond, and those steps are run again. In a process that is forked from this
+    one it starts workers of its own.
 
     Args:
         workers: Processes at most, at least 1; ``None`` for one per usable core.
