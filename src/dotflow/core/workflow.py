@@ -251,7 +251,7 @@ class Manager:
                 "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
             )
         callbacks = any(task.callback is not basic_callback for task in tasks)
-        listeners = (*options.listeners, _progress()) if options.progress else options.listeners
+        listeners = (*options.listeners, _progress(tasks, self.workflow_id)) if options.progress else options.listeners
         self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)
         try:
@@ -623,10 +623,10 @@ def _has_loop() -> bool:
     return True
 
 
-def _progress() -> Callable[[Event], None]:
+def _progress(tasks: Sequence[Task], workflow_id: Any) -> Callable[[Event], None]:
     from dotflow.views.progress import make_progress
 
-    return make_progress()
+    return make_progress(tasks, workflow_id)
 
 
 def _chance() -> float:

@@ -22,7 +22,7 @@ from dotflow.core.redact import mask
 from dotflow.views.state import error_line, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dotflow.core.events import Event
     from dotflow.core.task import Task
@@ -124,14 +124,14 @@ def make_view() -> Any:
     return Picture()
 
 
-def make_progress() -> Callable[[Event], None]:
+def make_progress(tasks: Sequence[Task], workflow_id: Any) -> Callable[[Event], None]:
     """Return the view for ``start(progress=True)``: in a notebook a table, else as for the command line."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None and hasattr(shell, "kernel"):
         from dotflow.views.notebook import Notebook
 
-        return Notebook()
+        return Notebook(tasks, workflow_id)
     return make_view()  # type: ignore[no-any-return]  # each view is called with events
 
 
