@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: demo test check docs bench venv lock clean
 
 test: check
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadgroup --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest -m "not alone" -n 3 --dist loadgroup --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term
 
 check: $(STAMP)
