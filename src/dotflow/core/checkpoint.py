@@ -120,7 +120,8 @@ class Checkpoint:
         def read(key: str) -> Any:
             return decode(found[key].storage, bind=key)
 
-        values = {position: Deferred(read, key) for position, key in enumerate(keys) if key in found}
+        present = set(found)
+        values = {position: Deferred(read, key) for position, key in enumerate(keys) if key in present}
         if self._hands_on:
             return values
         return {position: value() for position, value in values.items()}  # one that was not proved is read now

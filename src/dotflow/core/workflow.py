@@ -336,7 +336,9 @@ class Manager:
         self._say_what_is_gone(record)
         self._record: dict[str, Any] | None = None
         if recorded:
-            record = {"run_id": _new_id(), "started_at": self.started.isoformat(), "input": self._input(), **record}
+            record = {"run_id": _new_id(), "started_at": self.started.isoformat(), **record}
+            if "input" not in record:
+                record["input"] = self._input()
             status, ids = WorkflowStatus.IN_PROGRESS.value, [task.task_id for task in tasks]
             self._record = {**record, "status": status, "mode": str(options.mode), "tasks": ids}
             self._record.pop("finished_at", None)

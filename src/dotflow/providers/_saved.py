@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -53,22 +53,30 @@ def row_of(key: str, context: Context, provider: str) -> tuple[Any, ...]:
     return key, workflow_id, task_id, made, value, crc32(whole.encode("utf-8", "surrogatepass"), crc32(_double(made)))
 
 
-def verify(row: tuple[Any, ...], provider: str, path: str) -> None:
-    """Raise ``CorruptCheckpoint`` unless the checksum of a row is right."""
-    key, workflow_id, task_id, made, value, checksum = row
-    whole = f"{key}\0{workflow_id}\0{task_id}\0{value}"
-    if crc32(whole.encode("utf-8", "surrogatepass"), crc32(_double(made))) != checksum:
-        raise CorruptCheckpoint(f"its row in {path!r} is not what was written; {AGAIN}", provider=provider, key=key)
+def verified(
+    rows: Iterable[tuple[Any, ...]], provider: str, path: str, wanted: Container[str] | None = None
+) -> dict[str, tuple[Any, ...]]:
+    """Return rows by key, of all or the *wanted* keys; raise ``CorruptCheckpoint`` if a checksum is not right."""
+    kept = {}
+    for row in rows:
+        key, workflow_id, task_id, made, value, checksum = row
+        if wanted is not None and key not in wanted:
+            continue
+        whole = f"{key}\0{workflow_id}\0{task_id}\0{value}"
+        if crc32(whole.encode("utf-8", "surrogatepass"), crc32(_double(made))) != checksum:
+            raise CorruptCheckpoint(f"its row in {path!r} is not what was written; {AGAIN}", provider=provider, key=key)
+        kept[key] = row
+    return kept
 
 
 class Rows(Mapping[str, Context]):
     """Contexts in rows: verified at once, decoded when they are asked for."""
 
-    def __init__(self, rows: Iterable[tuple[Any, ...]], provider: str, path: str) -> None:
+    def __init__(
+        self, rows: Iterable[tuple[Any, ...]], provider: str, path: str, wanted: Container[str] | None = None
+    ) -> None:
         self._provider, self._path = provider, path
-        self._rows = {row[0]: row for row in rows}
-        for row in self._rows.values():
-            verify(row, provider, path)
+        self._rows = verified(rows, provider, path, wanted)
 
     def __getitem__(self, key: str) -> Context:
         return context_of(self._rows[key], self._provider, self._path)

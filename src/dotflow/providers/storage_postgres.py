@@ -16,7 +16,7 @@ from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, LeaseLost, StorageError, StorageUnavailable, WorkflowBusy
 from dotflow.providers._common import Lifetimes, needs_prefix, swapped, tell_of_forks
 from dotflow.providers._require import require
-from dotflow.providers._saved import Rows, context_of, row_of, verify
+from dotflow.providers._saved import Rows, context_of, row_of, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -189,7 +189,7 @@ class StoragePostgres(Storage):
             while True:  # no row stays locked between two statements: a process may be frozen there
                 row = connection.execute(query, (key,)).fetchone()
                 if row:
-                    verify(row, NAME, self._table)
+                    verified([row], NAME, self._table)
                 found = context_of(row, NAME, self._table) if row else Context()
                 if found.storage != expected:
                     return False

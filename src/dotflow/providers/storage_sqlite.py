@@ -11,13 +11,12 @@ from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError
 from dotflow.providers._common import Lifetimes, needs_prefix, swapped
 from dotflow.providers._lock import lead
-from dotflow.providers._saved import Rows, context_of, row_of, verify
+from dotflow.providers._saved import Rows, context_of, row_of, verified
 from dotflow.providers._sqlite import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from dotflow.core.task import Task
 
 NAME = "StorageSQLite"
 LEVELS = ("OFF", "NORMAL", "FULL", "EXTRA")
@@ -87,19 +86,16 @@ class StorageSQLite(Storage):
         """Return what was saved under *key*, or an empty context."""
         return self.get_many((key,)).get(key) or Context()
 
-    def key(self, task: Task) -> str:
-        """Return ``<workflow_id>-<task_id>``."""
-        return default_key(task)
+    key = staticmethod(default_key)  # ``<workflow_id>-<task_id>``
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, Context]:
         """Return the contexts of those *keys* that exist."""
         rows: list[Any] = []
         now = time.time()
-        if len(keys) > FEW and len({workflow_of(key) for key in keys}) == 1:  # a whole run: one range is faster
-            wanted = set(keys)
+        if len(keys) > FEW and workflow_of(min(keys)) == workflow_of(max(keys)):  # a whole run: one range is faster
             with self._database.use() as connection:
                 found = connection.execute(f"{READ} {STARTS} and {ALIVE}", (f"{workflow_of(keys[0])}-", now))
-                return Rows((row for row in found if row[0] in wanted), NAME, self._database.path)
+                return Rows(found, NAME, self._database.path, set(keys))
         for start in range(0, len(keys), BATCH):
             some = keys[start : start + BATCH]
             with self._database.use(some[0] if len(keys) == 1 else None) as connection:
@@ -149,7 +145,7 @@ class StorageSQLite(Storage):
         with self._database.transaction(key) as connection:
             row = connection.execute(READ_ONE, (key, time.time())).fetchone()
             if row:
-                verify(row, NAME, self._database.path)
+                verified([row], NAME, self._database.path)
             found = context_of(row, NAME, self._database.path) if row else Context()
             if found.storage != expected:
                 return False
