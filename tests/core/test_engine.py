@@ -13,7 +13,7 @@ from dotflow.core.checkpoint import Checkpoint
 from dotflow.core.dispatch import Dispatcher
 from dotflow.core.engine import cycle
 from dotflow.core.inbox import ThreadInbox
-from dotflow.core.messages import Attempt, Outcome, Stop, TaskError
+from dotflow.core.messages import Attempt, Outcome, StepInfo, Stop, TaskError
 from dotflow.core.plan import make_plan
 from dotflow.core.run import Run
 from dotflow.core.types import WorkflowStatus
@@ -23,7 +23,7 @@ from dotflow.providers import StorageDefault
 class Hand:
     """A place where nothing happens until the test reports it; its clock is a number."""
 
-    immediate: Callable[[Attempt], Outcome] | None = None
+    immediate = False
     on_loop = False
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Loop:
         self.place = place if place is not None else Hand()
         self.inbox = ThreadInbox()
         self.listener = Listener()
-        self.run = Run(tasks, make_plan(tasks, mode), "w", slots=(4,), **options)
+        self.run = Run(tasks, make_plan(tasks, mode), "w", **{"slots": (4,), **options})
         store = Checkpoint(config.storage, config.codec, "w")
         tell = Dispatcher(config, (self.listener,))
         self.steps: Generator[Any, Any, None] = cycle(
@@ -205,37 +205,45 @@ def test_place_that_is_immediate_needs_no_inbox() -> None:
     """Inline steps are made on the spot: nothing is asked for until the end."""
 
     class Here(Hand):
-        @staticmethod
-        def immediate(order: Attempt) -> Outcome:  # type: ignore[override]
-            return won(order, order.task_id)
+        immediate = True
 
-    loop = Loop(task("a"), task("b"), mode="sequential", place=Here())
+    @action
+    def one() -> int:
+        return 1
+
+    @action
+    def more(previous_context: Context) -> int:
+        return int(previous_context.storage) + 1
+
+    tasks = [task("a", step=one), task("b", step=more)]
+    loop = Loop(*tasks, mode="sequential", place=Here(), slots=(1,))
 
     assert loop.ended
-    assert [each.value for each in loop.run.tasks] == ["a", "b"]
+    assert [each.value for each in tasks] == [1, 2]
+    assert not loop.place.orders
 
 
 def test_stop_between_two_inline_steps_is_obeyed() -> None:
     """A request that came during an inline step is looked at before the next one."""
 
     class Here(Hand):
-        def __init__(self) -> None:
-            super().__init__()
-            self.made: list[str] = []
+        immediate = True
 
-        def immediate(self, order: Attempt) -> Outcome:  # type: ignore[override]
-            self.made.append(order.task_id)
-            inbox.put(Stop(WorkflowStatus.CANCELLED))
-            return won(order)
+    made: list[str] = []
+
+    @action
+    def stops(task: StepInfo) -> None:
+        made.append(task.task_id)
+        inbox.put(Stop(WorkflowStatus.CANCELLED))
 
     inbox, place = ThreadInbox(), Here()
-    tasks = [task("a"), task("b")]
+    tasks = [task("a", step=stops), task("b", step=stops)]
     run = Run(tasks, make_plan(tasks, "sequential"), "w")
     config = Config()
     store, tell = Checkpoint(config.storage, config.codec, "w"), Dispatcher(config)
     inbox.drive(cycle(run, place, inbox, store, tell, place.clock))  # type: ignore[arg-type]
 
-    assert place.made == ["a"]
+    assert made == ["a"]
     assert run.finish() is WorkflowStatus.CANCELLED
 
 

@@ -151,8 +151,10 @@ def default_key(task: Task) -> str:
     task_id, workflow_id, last = task.task_id, task.workflow_id, _last
     if last[0] is not workflow_id:
         _last = last = (workflow_id, str(workflow_id))  # the text of a UUID costs more than all the rest
-    if "-" in task_id or "%" in task_id:
-        task_id = task_id.replace("%", "%25").replace("-", "%2D")
+    if "%" in task_id:
+        task_id = task_id.replace("%", "%25")
+    if "-" in task_id:
+        task_id = task_id.replace("-", "%2D")
     return f"{last[1]}-{task_id}"
 
 

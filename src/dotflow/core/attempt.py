@@ -10,7 +10,7 @@ from dotflow.core.action import ONLY_PREVIOUS, Action, actions_of
 from dotflow.core.around import enter, surroundings
 from dotflow.core.context import Context, make_context
 from dotflow.core.exception import UnsupportedOption
-from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make_outcome
+from dotflow.core.messages import Attempt, Outcome, StepInfo, TaskError, make
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -30,27 +30,32 @@ alarms_allowed = False  # set in worker processes, whose main thread runs nothin
 def attempt(order: Attempt) -> Outcome:
     """Call the step of *order* and return what came of it. Never raises."""
     started = time.time()
-    step = order.step
     leave = enter(order) if surroundings else None
     try:
-        params = step.params
-        if not params:
-            value = step.func()
-        elif params is ONLY_PREVIOUS:
-            value = step.func(previous_context=order.previous)
-        else:
-            value = step.func(**_arguments(step, order, order.previous))
-        if step.is_async:
-            value = _await(value)
-        kind = type(value)
-        if kind is Context:
-            value, kind = value.storage, type(value.storage)
-        if _has_actions[kind] if kind in _has_actions else _learn(kind):
-            value = _unfold(value, order)
-        outcome = make_outcome((order.position, order.number, value, None, True, started, False, ""))
+        outcome = make(Outcome, (order[0], order[1], perform(order), None, True, started, False, ""))
     except BaseException as error:
         outcome = failure(order, error, started)
     return outcome if leave is None else leave(outcome)
+
+
+def perform(order: Attempt) -> Any:
+    """Call the step of *order* and return its result; what it raises goes through."""
+    step = order[2]
+    params = step.params
+    if params is ONLY_PREVIOUS:
+        value = step.func(previous_context=order[5])
+    elif not params:
+        value = step.func()
+    else:
+        value = step.func(**_arguments(step, order, order.previous))
+    if step.is_async:
+        value = _await(value)
+    kind = type(value)
+    if kind is Context:
+        value, kind = value.storage, type(value.storage)
+    if _has_actions[kind] if kind in _has_actions else _learn(kind):
+        return _unfold(value, order)
+    return value
 
 
 async def attempt_async(order: Attempt) -> Outcome:
@@ -78,9 +83,12 @@ async def attempt_async(order: Attempt) -> Outcome:
 
 
 def failure(order: Attempt, error: BaseException, started: float = 0) -> Outcome:
-    """Return the outcome of an attempt that raised *error*, without this module's frames in its traceback."""
+    """Return the outcome of an attempt that raised *error*, without our frames in its traceback.
+
+    Those are the caller's, which caught it, and the ones of this module.
+    """
     trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and (trace is error.__traceback__ or trace.tb_frame.f_code.co_filename == __file__):
         trace = trace.tb_next
     error.__traceback__ = trace
     again = isinstance(error, order.step.policy.retry_on)

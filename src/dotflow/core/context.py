@@ -157,6 +157,7 @@ def together(values: dict[str, Any]) -> Any:
 
 
 _slot: Any = Context.__dict__["storage"]
+_bare: Callable[[type[Context]], Context] = object.__new__
 
 
 def make_context(
@@ -167,7 +168,7 @@ def make_context(
     scheduled_for: datetime | None = None,
 ) -> Context:
     """Build a context from values that are known to be right (the engine's way)."""
-    context = Context.__new__(Context)
+    context = _bare(Context)
     context._made = made
     context.storage = storage
     if type(storage) is Later:

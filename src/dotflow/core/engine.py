@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dotflow.core.around import surroundings
+from dotflow.core.attempt import attempt, failure, perform
 from dotflow.core.events import TaskCompleted, TaskFailed, TaskPaused, TaskRetried, TaskStarted
 from dotflow.core.messages import Outcome, Refused, Stop
 from dotflow.core.types import TypeStatus, WorkflowStatus
@@ -33,8 +35,8 @@ class Place(Protocol):
     """Where attempts run: what the loop needs of executors."""
 
     @property
-    def immediate(self) -> Callable[[Attempt], Outcome] | None:
-        """What makes an attempt here and now, if that is all the run needs."""
+    def immediate(self) -> bool:
+        """Whether steps are called here and now, one at a time."""
 
     @property
     def on_loop(self) -> bool:
@@ -84,20 +86,31 @@ def cycle(
         while not inbox.filled() and (order := step(now)) is not None:
             if starts and order.number == 1:
                 tell(TaskStarted(run.tasks[order.position]))
-            if immediate is not None:
-                outcome = immediate(order)
-            elif directly and not order.timeout and run.alone:
+            outcome: Outcome | None = None
+            if not immediate:
+                if not directly or order.timeout or not run.alone:
+                    submit(order, report)
+                    continue
                 outcome = yield order
+            elif blocks or surroundings:
+                outcome = attempt(order)
             else:
-                submit(order, report)
-                continue
+                try:
+                    value = perform(order)
+                except BaseException as error:
+                    outcome = failure(order, error)
             now = clock()
-            if blocks or outcome[3] is not None:
-                items.append(outcome)
-                break
-            answer = save_one(tasks[outcome[0]], outcome[2])
+            if outcome is not None:
+                if blocks or outcome[3] is not None:
+                    items.append(outcome)
+                    break
+                value = outcome[2]
+            index = order[0]
+            answer = save_one(tasks[index], value)
             if completions or type(answer) is Refused:
-                win(run, outcome, answer, tell, now)
+                win(run, outcome or Outcome(index, order.number, value), answer, tell, now)
+            elif outcome is None:
+                run.note(index, value, now, answer)
             else:
                 run.complete(outcome, now, answer)
         if arrived := inbox.drain():

@@ -6,7 +6,6 @@ time of ``import dotflow`` (ADR 0009).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -194,6 +193,5 @@ class Outcome(NamedTuple):
     output: str = ""
 
 
-# Named tuples are made through a Python function; once per step, that shows.
-make_attempt: Callable[[tuple[Any, ...]], Attempt] = functools.partial(tuple.__new__, Attempt)
-make_outcome: Callable[[tuple[Any, ...]], Outcome] = functools.partial(tuple.__new__, Outcome)
+make: Callable[[type[Any], tuple[Any, ...]], Any] = tuple.__new__
+"""Makes a named tuple from all of its fields; calling the class goes through a Python function, which shows."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.abc.executor import Executor
-from dotflow.core.attempt import attempt
 from dotflow.core.exception import UnsupportedOption
 
 if TYPE_CHECKING:
@@ -60,9 +59,9 @@ class Places:
         return self._lanes
 
     @property
-    def immediate(self) -> Callable[[Attempt], Outcome] | None:
-        """What makes an attempt here and now, if that is all this run needs."""
-        return attempt if self._lanes is None and self._base.inline else None
+    def immediate(self) -> bool:
+        """Whether every step of the run is called here and now, one at a time."""
+        return self._lanes is None and self._base.inline
 
     @property
     def on_loop(self) -> bool:
@@ -72,7 +71,7 @@ class Places:
     @property
     def slots(self) -> Sequence[int | None]:
         """For each lane, how many attempts it takes at once; asked anew each time, since it may change."""
-        if self.immediate is not None:
+        if self.immediate:
             return (1,)
         return _Slots(self._made if self._lanes else self._made[:1])
 

@@ -54,7 +54,7 @@ def make_plan(tasks: Sequence[Task], mode: str) -> Plan:
         twice = next(t.task_id for t in tasks if t.task_id in seen or seen.add(t.task_id))  # type: ignore[func-returns-value]  # add is None
         raise GraphError(f"two tasks have the id {twice!r}; give one of them another with add(task_id=...)")
     groups = {task.group_name for task in tasks}
-    if any(task.depends_on is not None for task in tasks):
+    if [task for task in tasks if task.depends_on is not None]:  # a list is made faster than any() asks
         parents, processes = _graph(tasks, names), known_mode(mode) is TypeExecution.PARALLEL
     elif len(groups) == 1 and chosen.edges is not _unconnected:
         count = len(tasks)

@@ -11,8 +11,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dotflow.core.action import ONLY_PREVIOUS
-from dotflow.core.context import Context, Later, make_context, together
-from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make_attempt
+from dotflow.core.context import Context, make_context, together
+from dotflow.core.messages import MISSING, Attempt, Outcome, Stop, make
+from dotflow.core.task import HELD
 from dotflow.core.types import TypeStatus, WorkflowStatus
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Run:
         self.run_id = run_id
         self.status = WorkflowStatus.NEW
         self.stopping: Stop | None = None
-        self._plan, self._keep_going, self._epoch, self._chance = plan, keep_going, epoch, chance
+        self._keep_going, self._epoch, self._chance = keep_going, epoch, chance
+        self._parents, self._children = plan.parents, plan.children
         self._scheduled_for, self._capture = scheduled_for, capture
         self._lanes = lanes
         self._slots = slots
@@ -121,7 +123,8 @@ class Run:
             return None
         later = self._later
         if later and later[0][0] <= now and self.stopping is None and self._has_slot(self._lane(later[0][1])):
-            return self._launch(heapq.heappop(later)[1], now)
+            index = heapq.heappop(later)[1]
+            return self._launch(index, self.tasks[index])
         if self._halted:
             return None
         for ready in self._ready:
@@ -131,7 +134,7 @@ class Run:
                 if task.status is NOT_STARTED:
                     task._from = now
                     task._started = self._epoch + now
-                    return self._launch(index, now)
+                    return self._launch(index, task)
         return None
 
     def wait(self, now: float) -> float | None:
@@ -148,16 +151,20 @@ class Run:
         """Note that a result is saved; *handed* is what the storage gives back for it."""
         index = outcome[0]
         task = self.tasks[index]
-        if self._one_by_one:
-            self._flying.remove(index)
-        else:
-            self._drop(index)
+        if not self._one_by_one:
+            self._busy[self._lane(index)] -= 1
             self._correct_start(task, outcome, now)
-        task.duration = duration = now - task._from
-        task._finished = task._started + duration
-        task._current = outcome[2]
         if self._capture is not None:
             task._output = outcome.output
+        return self.note(index, outcome[2], now, handed)
+
+    def note(self, index: int, value: Any, now: float, handed: Any = MISSING) -> Task:
+        """Note a saved result of a step that was called on the spot, as ``complete`` does for others."""
+        self._flying.remove(index)
+        task = self.tasks[index]
+        task.duration = duration = now - task._from
+        task._finished = task._started + duration
+        task._current = value
         if handed is not MISSING:
             self._handed[index] = handed
         task.status = COMPLETED
@@ -226,10 +233,10 @@ class Run:
     def finish(self) -> WorkflowStatus:
         """Return what the whole run counts as: completed only if every task is."""
         self._forget(self._told)
-        if all(task.status is COMPLETED for task in self.tasks):
-            self.status = WorkflowStatus.COMPLETED
-        else:
+        if [task for task in self.tasks if task.status is not COMPLETED]:
             self.status = WorkflowStatus.FAILED if self.stopping is None else self.stopping.status
+        else:
+            self.status = WorkflowStatus.COMPLETED
         return self.status
 
     # -- inside -------------------------------------------------------------------------------------------
@@ -241,8 +248,7 @@ class Run:
         slots = self._slots[lane]
         return slots is None or self._busy[lane] < slots
 
-    def _launch(self, index: int, now: float) -> Attempt:
-        task = self.tasks[index]
+    def _launch(self, index: int, task: Task) -> Attempt:
         step = task.step
         self._flying.add(index)
         if not self._one_by_one:
@@ -260,17 +266,18 @@ class Run:
             if "task" in params:
                 task.idempotency_key = key = _key_of(self.run_id, task.task_id)
         number = len(task._errors) + 1 if task._errors else 1
-        return make_attempt(
-            (index, number, step, step.policy[1], initial, previous, task.task_id, self.workflow_id, key, self._capture)
-        )
+        id_, workflow_id, timeout = task.task_id, self.workflow_id, step.policy[1]
+        fields = (index, number, step, timeout, initial, previous, id_, workflow_id, key, self._capture)
+        return make(Attempt, fields)  # type: ignore[no-any-return]  # an Attempt
 
     def _previous(self, index: int, task: Task) -> Context:
         """Make the context of a step from its parents; the task remembers what it was made of."""
-        parents = self._plan[0][index]
+        parents = self._parents[index]
         if len(parents) == 1 and not self._handed:
             task._previous = parent = self.tasks[parents[0]]
-            made = parent._finished or task._started
-            value = parent._current if type(parent._current) is Later else parent.value
+            made, value = parent._finished or task._started, parent._current
+            if type(value) in HELD:
+                value = parent.carried
             return make_context(value, parent.task_id, self.workflow_id, made, self._scheduled_for)
         if len(parents) == 1:
             parent = self.tasks[parents[0]]
@@ -294,7 +301,7 @@ class Run:
         """A task ended: let go of the results that only it still needed, and of that of the task told before it."""
         self._forget(self._told)
         self._told = None if self._wanted[index] else index  # observers are told of it now; after that nobody is
-        parents = self._plan[0][index]
+        parents = self._parents[index]
         task = self.tasks[index]
         if isinstance(task._previous, Context):  # it would keep the values
             task._previous = _tasks_of(self.tasks, parents)
@@ -330,9 +337,9 @@ class Run:
 
     def _release(self, index: int) -> None:
         blockers = self._blockers
-        for child in self._plan[1][index]:
-            blockers[child] -= 1
-            if not blockers[child]:
+        for child in self._children[index]:
+            blockers[child] = left = blockers[child] - 1
+            if not left:
                 self._ready[self._lanes[child] if self._lanes else 0].append(child)
 
 

@@ -10,7 +10,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
-from dotflow.core.context import Context, Later, make_context
+from dotflow.core.context import Context, Later, LaterContext, make_context
 from dotflow.core.exception import (
     ConfigurationError,
     GraphError,
@@ -102,7 +102,6 @@ class Task:
         workflow_id: UUID | str | None = None,
         config: Config | None = None,
         group_name: str = "default",
-        *,
         depends_on: tuple[str, ...] | None = None,
     ) -> None:
         self.task_id = task_id
@@ -136,7 +135,7 @@ class Task:
             self.workflow_id,
             self.config,
             self.group_name,
-            depends_on=self.depends_on,
+            self.depends_on,
         )
 
     def assign(self, workflow_id: UUID | str) -> None:
@@ -298,6 +297,10 @@ class LetGo(Deferred):
     __slots__ = ()
 
 
+HELD = frozenset({type(MISSING), Context, LaterContext, Later, Deferred, LetGo})
+"""The types of what stands in a task for its value; what has another type is the value itself."""
+
+
 def as_step(step: Any) -> Action[..., Any]:
     """Return the action in *step*: one itself, its path, a bound method of one, or an object that has some."""
     if isinstance(step, str):
@@ -351,8 +354,7 @@ class TaskBuilder:
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
         self.queue: list[Task] = []
-        self._ids: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._taken: dict[str, int] = {}  # task ids, with the highest number that was put behind them
         self._lent = False
 
     @overload
@@ -409,41 +411,28 @@ class TaskBuilder:
         """
         wanted = task_id if task_id is not None else name
         needs = None if depends_on is None else _ids_of(depends_on)
-        if type(step) is Action or not isinstance(step, (list, tuple)):
-            self._append(step, callback, initial_context, group_name, wanted, needs)
-        else:
-            if wanted is not None:
-                raise ConfigurationError(f"task_id={wanted!r} cannot name the {len(step)} tasks of a list")
-            for item in step:
-                self._append(item, callback, initial_context, group_name, None, needs)
+        if type(group_name) is not str or not group_name:
+            raise ConfigurationError(f"group_name needs a text that is not empty, got {group_name!r}")
+        steps = (step,) if type(step) is Action or not isinstance(step, (list, tuple)) else step
+        if wanted is not None and steps is step:
+            raise ConfigurationError(f"task_id={wanted!r} cannot name the {len(step)} tasks of a list")
+        for item in steps:
+            made = item if type(item) is Action and item.name and not item.required else as_step(item)
+            unique = self._unused(made.name) if wanted is None else self._claim(wanted)
+            self._taken[unique] = 1
+            self.queue.append(
+                Task(unique, made, callback, initial_context, self.workflow_id, self.config, group_name, needs)
+            )
         return self
 
-    def _append(
-        self,
-        step: Any,
-        callback: TaskCallback | str,
-        initial: Any,
-        group: str,
-        wanted: str | None,
-        needs: tuple[str, ...] | None,
-    ) -> None:
-        if type(group) is not str or not group:
-            raise ConfigurationError(f"group_name needs a text that is not empty, got {group!r}")
-        action = step if type(step) is Action and step.name and not step.required else as_step(step)
-        task_id = self._unused(action.name) if wanted is None else self._claim(wanted)
-        task = Task(task_id, action, callback, initial, self.workflow_id, self.config, group, depends_on=needs)
-        self._ids.add(task_id)
-        self.queue.append(task)
-
     def _unused(self, base: str) -> str:
-        if base[0] == "_":
+        number = self._taken.get(base)
+        if number is None:
             _refuse_reserved(base)
-        if base not in self._ids:
             return base
-        number = self._counts.get(base, 1) + 1
-        while (name := f"{base}-{number}") in self._ids:
+        while (name := f"{base}-{number + 1}") in self._taken:
             number += 1
-        self._counts[base] = number
+        self._taken[base] = number + 1
         return name
 
     def _claim(self, task_id: object) -> str:
@@ -452,7 +441,7 @@ class TaskBuilder:
         _refuse_reserved(task_id)
         if not task_id.isprintable() and has_controls(task_id):
             raise ConfigurationError(f"task_id={task_id!r} contains control characters or lone surrogates")
-        if task_id in self._ids:
+        if task_id in self._taken:
             raise GraphError(f"task_id={task_id!r} is taken by another task of this workflow")
         return task_id
 
@@ -463,8 +452,7 @@ class TaskBuilder:
     def clear(self) -> None:
         """Remove every task."""
         self.queue.clear()
-        self._ids.clear()
-        self._counts.clear()
+        self._taken.clear()
 
     def reverse(self) -> None:
         """Turn the order round."""

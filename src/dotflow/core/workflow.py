@@ -250,7 +250,7 @@ class Manager:
                 f"start(keep_results=False): {type(self._config.storage).__name__} keeps results in the memory of this "
                 "process; let them go to a file, say with Config(storage=StorageSQLite('flow.db'))"
             )
-        callbacks = any(task.callback is not basic_callback for task in tasks)
+        callbacks = bool([task for task in tasks if task.callback is not basic_callback])
         listeners = (*options.listeners, _progress(tasks, self.workflow_id)) if options.progress else options.listeners
         self._tell = Dispatcher(self._config, listeners, options.on_success, options.on_failure, callbacks)
         self._release = self._store.lead(options.wait)

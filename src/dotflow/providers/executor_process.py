@@ -18,7 +18,7 @@ from dotflow.core.around import carriers
 from dotflow.core.attempt import failure, timed_out
 from dotflow.core.context import Later
 from dotflow.core.exception import ConfigurationError, UnsupportedOption, WorkerDied
-from dotflow.core.messages import make_outcome
+from dotflow.core.messages import Outcome, make
 from dotflow.providers._common import tell_of_forks
 from dotflow.providers._link import Job, Worker, not_portable, pack, pack_by_value
 from dotflow.providers._parcel import LARGE, LostParcel, Packed, Parcel, crowded, receive
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dotflow.core.action import Action
-    from dotflow.core.messages import Attempt, Outcome
+    from dotflow.core.messages import Attempt
     from dotflow.providers._parcel import Layout
 
 STEPS_KEPT = 1000  # pickled steps remembered by an executor that outlives many runs
@@ -326,7 +326,7 @@ class ExecutorProcess(Executor):
         self._measure(seconds / len(outcomes))
         for found in outcomes:
             job = worker.jobs.popleft()
-            job.report(make_outcome(found) if type(found) is tuple else _unpacked(job, found, parcels))
+            job.report(make(Outcome, found) if type(found) is tuple else _unpacked(job, found, parcels))
 
     def _parcels(self, worker: Worker, layouts: list[Layout]) -> Iterator[Parcel] | None:
         """Return the segments that follow a message, ``None`` if the worker has died."""

@@ -20,7 +20,7 @@ from dotflow.core import attempt as attempts
 from dotflow.core.around import arrive
 from dotflow.core.context import make_context
 from dotflow.core.exception import StepNotPortable
-from dotflow.core.messages import Attempt, Outcome, TaskError, make_attempt
+from dotflow.core.messages import Attempt, Outcome, TaskError, make
 from dotflow.providers._parcel import MOST, PROGRESS, Packed, Parcel, Promise, is_small, is_sure, pack, receive, send
 from dotflow.providers._printed import Printed
 
@@ -109,7 +109,7 @@ class Server:
             if isinstance(step, BaseException):
                 raise step
             values = _values(content, parcels)
-            order = make_attempt((position, number, step, *values))
+            order = make(Attempt, (position, number, step, *values))
         except BaseException as error:  # a module that cannot be imported here, a value that cannot be rebuilt
             return Outcome(position, number, error=TaskError(error, number), started=time.time())
         if order.capture is not None:
