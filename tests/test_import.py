@@ -33,6 +33,37 @@ print(json.dumps({
 }))
 """
 
+COMPILES = """
+import builtins, sys
+
+real = builtins.compile
+
+
+def watched(source, *args, **kwargs):
+    caller = sys._getframe(1).f_code.co_filename
+    if not caller.startswith("<frozen importlib"):  # a module without a cache
+        print(caller, source)
+    return real(source, *args, **kwargs)
+
+
+builtins.compile = watched
+
+from dotflow import DotFlow, action
+
+@action
+def one():
+    return 1
+
+@action
+def two(previous_context):
+    return previous_context.storage + 1
+
+workflow = DotFlow()
+workflow.task.add([one, two, two])
+workflow.start()
+assert workflow.result_storage() == [1, 2, 3]
+"""
+
 
 @pytest.fixture(scope="module")
 def probe() -> dict[str, list[str]]:
@@ -57,3 +88,10 @@ def test_import_leaves_heavy_modules_alone(probe: dict[str, list[str]]) -> None:
 def test_import_adds_no_log_handler(probe: dict[str, list[str]]) -> None:
     """Logging is the application's to configure."""
     assert probe["handlers"] == []
+
+
+def test_small_program_compiles_no_text() -> None:
+    """Annotations stay the texts they are: to compile those of the values took longer than the run (ADR 0009)."""
+    done = subprocess.run([sys.executable, "-c", COMPILES], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == ""

@@ -25,6 +25,7 @@ LAYERS = {
     "dotflow.core.task": VALUES,
     "dotflow.core.events": VALUES,
     "dotflow.core.messages": VALUES,
+    "dotflow.core.named": VALUES,
     "dotflow.core.module": VALUES,
     "dotflow.core.codec": VALUES,
     "dotflow.core.known": VALUES,

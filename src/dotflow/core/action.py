@@ -6,11 +6,12 @@ import functools
 import math
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from dotflow.core.calling import explained
 from dotflow.core.context import Context
 from dotflow.core.exception import ConfigurationError, MissingActionDecorator
+from dotflow.core.named import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dotflow.core.events import (
     TaskCompleted,
@@ -30,6 +30,7 @@ from dotflow.core.events import (
 )
 from dotflow.core.exception import DeliveryFailed
 from dotflow.core.lane import END_PATIENCE, Call, Lane, here, lane_of
+from dotflow.core.named import NamedTuple
 from dotflow.core.task import basic_callback
 from dotflow.core.types import WorkflowStatus
 

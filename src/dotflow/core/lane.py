@@ -13,8 +13,10 @@ import threading
 import time
 from collections import Counter, deque
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
+
+from dotflow.core.named import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

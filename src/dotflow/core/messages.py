@@ -7,7 +7,9 @@ time of ``import dotflow`` (ADR 0009).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+from dotflow.core.named import NamedTuple
 
 if TYPE_CHECKING:
     from dotflow.core.action import Action

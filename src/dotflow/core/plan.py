@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dotflow.core.exception import ExecutionModeNotExist, GraphError
 from dotflow.core.module import nearest
+from dotflow.core.named import NamedTuple
 from dotflow.core.types import TypeExecution
 
 if TYPE_CHECKING:

@@ -15,11 +15,13 @@ from dotflow.core.context import Context, make_context
 from dotflow.core.exception import ConfigurationError
 from dotflow.core.messages import TaskError
 from dotflow.core.record import EXCEEDED, limited, task_event_id, task_result
-from dotflow.core.task import T, Task, raw_id
+from dotflow.core.task import Task, raw_id
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable
+
+    from dotflow.core.task import T
 
 MASK = "***"
 SHORTEST = 4  # characters of a registered secret; a shorter one would mask ordinary words

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.core.action import Action, actions_of, asked_by_methods
 from dotflow.core.context import Context, Later, LaterContext, make_context
@@ -24,11 +24,12 @@ from dotflow.core.types import TypeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from typing import Protocol, TypeVar
     from uuid import UUID
 
     from dotflow.core.config import Config
 
+    T = TypeVar("T", bound="Task")
     Step = Action[..., Any] | type[Any] | str  # mypy takes a decorated class for the class itself
 
     class TaskCallback(Protocol):
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["StepInfo", "Task", "TaskBuilder", "TaskError", "basic_callback"]
-
-T = TypeVar("T", bound="Task")
 
 
 def basic_callback(*args: Any, **kwargs: Any) -> None:

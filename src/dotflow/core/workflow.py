@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from dotflow.core import pace
 from dotflow.core.checkpoint import FINGERPRINT, RECORD, Checkpoint
@@ -24,6 +24,7 @@ from dotflow.core.exception import (
 )
 from dotflow.core.inbox import ThreadInbox
 from dotflow.core.messages import Stop
+from dotflow.core.named import NamedTuple
 from dotflow.core.place import Places
 from dotflow.core.plan import grouper, in_order, known_mode, make_plan
 from dotflow.core.run import Run
