@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import functools
+import os
+from typing import TYPE_CHECKING, Any
 
 from dotflow.core.calling import explained
 from dotflow.core.exception import ConfigurationError, NotCallableObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal, Self, TypedDict, Unpack
+    from typing import Literal, Protocol, Self, TypedDict, Unpack
 
     from dotflow.abc.executor import Executor
     from dotflow.abc.log import Log
@@ -58,6 +60,7 @@ CONTRACTS = {
 GIVES = ("storage", "log", "executor")  # contracts of which the engine uses more than their abstract methods
 
 ALWAYS_USED = ("storage", "log", "executor")  # by every run; the other defaults are made when they are asked for
+CREDENTIALS = "~/.dotflow/config.json"
 
 
 class Config:
@@ -116,7 +119,7 @@ class Config:
         for name, provider in zip(CONTRACTS, given, strict=True):
             if provider is not None:
                 setattr(self, name, _checked(name, provider))
-            elif name in ALWAYS_USED:
+            elif name in ALWAYS_USED or (name == "server" and _has_address()):
                 setattr(self, name, _default(name))
         self.codec: Codec = _codec(codec, types)
         if type(keep_runs) is not int or keep_runs < 0:
@@ -214,6 +217,16 @@ def _wrapped(pool: Any) -> Executor:
     if type(pool).__module__.partition(".")[0] == "distributed":
         return providers.ExecutorDask(pool)
     return providers.ExecutorPool(pool)
+
+
+def _has_address() -> bool:
+    """Whether the default server has been given an address outside the program."""
+    return bool(os.environ.get("SERVER_BASE_URL")) or _is_there(os.environ.get("HOME", ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _is_there(_home: str) -> bool:
+    return os.path.exists(os.path.expanduser(CREDENTIALS))  # looked for once: it takes longer than a step
 
 
 def _default(name: str) -> Any:

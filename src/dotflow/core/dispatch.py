@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import os
 import sys
 import threading
 import time
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
 
 FAULTS_KEPT = 1000
 PIECE = 20  # tasks that one call reports to a server
-CREDENTIALS = "~/.dotflow/config.json"
 _runs = itertools.count()
+_counting = threading.Lock()
 
 
 class ObserverFault(NamedTuple):
@@ -72,6 +71,9 @@ class Dispatcher:
         on_failure: The same when it did not.
     """
 
+    origin = ""  # what the ids of messages are made of, see ``record.task_event_id``
+    outbox: Outbox | None = None
+
     def __init__(
         self,
         config: Config,
@@ -83,13 +85,10 @@ class Dispatcher:
         self.faults: deque[ObserverFault] = deque(maxlen=FAULTS_KEPT)
         self.fault_counts: dict[str, int] = {}
         self._reported: set[tuple[str, str]] = set()
-        self._mutex = threading.Lock()
         self._lanes: dict[int, Lane] = {}
         self._run = next(_runs)
         self._hooks: dict[type, list[Hook]] = {}
         self._notified: dict[type, list[Callable[[Any, Any], None]]] = {}
-        self.origin = ""  # what the ids of messages are made of, see ``record.task_event_id``
-        self.outbox: Outbox | None = None
         self._on_success, self._on_failure = on_success, on_failure
         self._connect(config)
         for listener in listeners:
@@ -98,7 +97,8 @@ class Dispatcher:
         if callbacks:
             for kind in (TaskCompleted, TaskFailed):
                 self._hook(kind, ("callback", _callback, None))
-        self._hook(WorkflowFinished, ("on_success/on_failure", self._outcome, None))
+        if on_success is not basic_callback or on_failure is not basic_callback:
+            self._hook(WorkflowFinished, ("on_success/on_failure", self._outcome, None))
 
     def hears(self, kind: type) -> bool:
         """Whether anybody wants events of that kind."""
@@ -137,7 +137,7 @@ class Dispatcher:
     def fault(self, observer: str, event: str, error: BaseException) -> None:
         """Count a failure; report the first of each kind to the logger ``dotflow``. May be called from any thread."""
         kind = (observer, type(error).__name__)
-        with self._mutex:
+        with _counting:
             self.faults.append(ObserverFault(observer, event, error))
             self.fault_counts[observer] = self.fault_counts.get(observer, 0) + 1
             if kind in self._reported:
@@ -170,16 +170,12 @@ class Dispatcher:
         self._hooks.setdefault(kind, []).append(hook)
 
     def _connect(self, config: Config) -> None:
-        given = vars(config)
-        told = [name for name in OBSERVERS if name in given or name == "log"]  # the other defaults do nothing
-        if "server" not in told and _managed():
-            told.append("server")
         nested, parties = _inside(), {}
-        for name in told:
+        for name in OBSERVERS.intersection(vars(config)):  # the other defaults do nothing
             provider = getattr(config, name)
             if not getattr(provider, "silent", False):
                 members = getattr(provider, "members", None) or (provider,)
-                parties[name] = provider, [each for each in members if id(each) not in nested]
+                parties[name] = provider, [each for each in members if id(each) not in nested] if nested else members
         for name, kinds, call in _routes(tuple(parties)):
             provider, members = parties[name]
             if kinds is INFORMED and getattr(provider, "quiet", False):
@@ -274,16 +270,6 @@ def _pieces(event: Any) -> Iterator[Any]:
         yield event._replace(tasks=event.tasks[start : start + PIECE], workflow=None)
 
 
-def _managed() -> bool:
-    """Whether the default server has been given an address outside the program."""
-    return bool(os.environ.get("SERVER_BASE_URL")) or _is_there(os.environ.get("HOME", ""))
-
-
-@functools.lru_cache(maxsize=8)
-def _is_there(_home: str) -> bool:
-    return os.path.exists(os.path.expanduser(CREDENTIALS))  # looked for once: it takes longer than a step
-
-
 def _trace_start(tracer: Any, event: WorkflowStarted) -> None:
     tracer.start_workflow(workflow_id=event.workflow_id, mode=event.mode, tasks_count=len(event.tasks))
 
@@ -302,7 +288,7 @@ def _notify_end(notify: Any, event: WorkflowFinished) -> None:
     notify.hook_status_workflow(run=event)
 
 
-OBSERVERS = ("notify", "log", "server", "tracer", "metrics")
+OBSERVERS = frozenset({"notify", "log", "server", "tracer", "metrics"})
 
 # Who is told of what, and how, in the order in which one change is told.
 ROUTES: tuple[tuple[str, Kinds, Callable[[Any, Any], None]], ...] = (

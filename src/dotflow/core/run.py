@@ -48,6 +48,11 @@ class Run:
         one_by_one: Whether the plan lets no two tasks run at once, and none of them on a clock of its own.
     """
 
+    status = WorkflowStatus.NEW
+    stopping: Stop | None = None
+    by_step = _halted = False
+    _told: int | None = None
+
     def __init__(
         self,
         tasks: Sequence[Task],
@@ -68,8 +73,6 @@ class Run:
         self.tasks = list(tasks)
         self.workflow_id = workflow_id
         self.run_id = run_id
-        self.status = WorkflowStatus.NEW
-        self.stopping: Stop | None = None
         self._keep_going, self._epoch, self._chance = keep_going, epoch, chance
         self._parents, self._children = plan.parents, plan.children
         self._scheduled_for, self._capture = scheduled_for, capture
@@ -82,11 +85,8 @@ class Run:
         self._one_by_one = one_by_one or tuple(slots) == (1,)
         self._flying: set[int] = set()
         self._handed: dict[int, Any] = {}
-        self._halted = False
         self._let_go = let_go
         self._wanted = [len(children) for children in plan.children] if let_go else []
-        self._told: int | None = None
-        self.by_step = False
         if scheduled_for is not None:
             for task in self.tasks:
                 task.scheduled_for = scheduled_for
@@ -224,6 +224,8 @@ class Run:
 
     def abandon(self, now: float) -> list[Task]:
         """Note that whatever still runs, or waits for another attempt, is given up."""
+        if not self._flying and not self._later:
+            return []
         waiting = [index for _, index in self._later]
         self._later.clear()
         for index in waiting:

@@ -117,6 +117,17 @@ class Manager:
         on_failure: Called when it did not.
     """
 
+    thread: threading.Thread | None = None
+    _status = WorkflowStatus.NEW
+    _inbox: ThreadInbox | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _over = _prepared = _given_up = False
+    _ended: threading.Event | None = None  # made by whoever waits first: few runs are waited for
+    _release: Callable[[], None] | None = None
+    _problem: BaseException | None = None
+    _journal: Journal | None = None
+    _record: dict[str, Any] | None = None
+
     def __init__(
         self, tasks: Sequence[Task], workflow_id: UUID | str, options: Options, config: Config, workflow: Any
     ) -> None:
@@ -125,19 +136,9 @@ class Manager:
         self.mode = options.mode
         self._clock = pace.clock
         self._made = self._clock.time()
-        self.thread: threading.Thread | None = None
         self.on_success, self.on_failure = options.on_success, options.on_failure
         self._options, self._config, self._workflow = options, config, workflow
-        self._status = WorkflowStatus.NEW
-        self._inbox: ThreadInbox | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stops: list[Stop] = []
-        self._over = False
-        self._ended: threading.Event | None = None  # made by whoever waits first: few runs are waited for
-        self._release: Callable[[], None] | None = None
-        self._problem: BaseException | None = None
-        self._prepared = self._given_up = False
-        self._journal: Journal | None = None
 
     # -- for users ----------------------------------------------------------------------------------------
 
@@ -310,7 +311,7 @@ class Manager:
         """Return the results to restore, and the id of the run they belong to."""
         options, store, tasks = self._options, self._store, self.tasks
         self._owed = self._open_outbox(untouched)
-        recorded = store.keeps_records or any("task" in step.params for step in self._steps_used)
+        recorded = store.keeps_records or bool([step for step in self._steps_used if "task" in step.params])
         found: dict[int, Any] = {}
         record: dict[str, Any] = {}
         if store.keeps_records and self._workflow is not None:
@@ -334,8 +335,8 @@ class Manager:
             store.forget(in_order(tasks, self._plan))
         elif options.resume:
             self._say_why_nothing_is_found()
-        self._say_what_is_gone(record)
-        self._record: dict[str, Any] | None = None
+        if record:
+            self._say_what_is_gone(record)
         if recorded:
             record = {"run_id": _new_id(), "started_at": self.started.isoformat(), **record}
             if "input" not in record:
@@ -410,8 +411,6 @@ class Manager:
         _logger().warning("workflow %s has nothing to resume, and runs from the start: %s", self.workflow_id, reason)
 
     def _say_what_is_gone(self, record: dict[str, Any]) -> None:
-        if not record:
-            return
         present = {task.task_id for task in self.tasks}
         gone = [str(name) for name in record.get("tasks", ()) if name not in present]
         if gone:
@@ -513,7 +512,8 @@ class Manager:
         self._status = run.status = WorkflowStatus.IN_PROGRESS
         if not self.tasks:
             _logger().warning("workflow %s has no tasks; add some with workflow.task.add(step=...)", self.workflow_id)
-        tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
+        if tell.hears(WorkflowStarted):
+            tell(WorkflowStarted(self.workflow_id, str(self.mode), self.tasks, self._workflow))
         tell.outbox = self._store.outbox
         for event in self._owed:
             tell.tell_late(event)
