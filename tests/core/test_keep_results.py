@@ -7,14 +7,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from doubles import Plain
 
 from dotflow import Config, Context, DotFlow, action
+from dotflow.abc.log import Log
 from dotflow.core.events import TaskCompleted
 from dotflow.core.exception import ConfigurationError, StorageError, UnsupportedOption
+from dotflow.core.redact import masked
 from dotflow.core.task import LetGo
 from dotflow.providers import StorageDefault, StorageFile, StorageSQLite
 
@@ -120,6 +122,35 @@ def test_restored_results_go_too(flow: Callable[..., DotFlow]) -> None:
 
     assert [task.value for task in tasks] == [1, 2, 3]
     assert all(type(task._current) is LetGo for task in tasks)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_copy_with_a_masked_id_finds_the_saved_result(tmp_path: Path, keep: bool) -> None:
+    """An observer's copy of a restored task does not show its id, and reads its result under the id itself."""
+
+    class Reading(Log):
+        seen: ClassVar[list[tuple[str, Any]]] = []
+
+        def info(self, **kwargs: Any) -> None:
+            task = kwargs["task"]
+            if task.restored:
+                self.seen.append((task.task_id, task.current_context.storage))
+
+        def error(self, **kwargs: Any) -> None:
+            raise AssertionError(kwargs)
+
+    @action
+    def one() -> int:
+        return 1
+
+    for _ in range(2):
+        config = Config(storage=StorageSQLite(tmp_path / "flow.db"), log=Reading(), secrets=["keyhole-7"])
+        workflow = DotFlow(config, workflow_id="w")
+        workflow.task.add(one, task_id="by keyhole-7")
+        tasks = workflow.start(resume=True, keep_results=keep).tasks
+
+    assert Reading.seen == [("by ***", 1)]
+    assert tasks[0].snapshot().value == masked(tasks[0]).value == 1
 
 
 @pytest.mark.parametrize("keep_going", [False, True])

@@ -12,7 +12,7 @@ from dotflow.core.action import action
 from dotflow.core.context import Context, Later, make_context
 from dotflow.core.exception import CorruptCheckpoint, DotflowError, StorageError, StorageUnavailable
 from dotflow.core.messages import MISSING, Refused, TaskError
-from dotflow.core.task import Deferred, LetGo, Task
+from dotflow.core.task import Deferred, LetGo, Task, unmasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +43,8 @@ class Checkpoint:
         self._name = type(storage).__name__
         self._objects = storage.keeps_objects
         self._hands_on = storage.hands_on()
-        self._many = storage.can("post_many")
         self.blocks = not storage.keeps_objects
+        self._many = self.blocks and storage.can("post_many")  # what blocks nobody is not asked to save several
         self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
         self.outbox: Outbox | None = None
         self.turn = threading.Lock()  # whose turn it is to call the storage: the run's, or its outbox's
@@ -115,20 +115,22 @@ class Checkpoint:
     def load(self, tasks: Sequence[Task]) -> dict[int, Any]:
         """Return the saved results by position, to be decoded on demand; those that are not there are left out."""
         keys = self._keys(tasks)
-        decode, found = self._decode, self._find(keys)
+        found = self._find(keys)
 
-        def read(key: str) -> Any:
-            return decode(found[key].storage, bind=key)
+        def read(task: Task) -> Any:
+            key = self.key(unmasked(task))
+            return self._decode(found[key].storage, bind=key)
 
-        present = set(found)
-        values = {position: Deferred(read, key) for position, key in enumerate(keys) if key in present}
+        deferred, present = Deferred(read), found.keys()
+        values = {position: deferred for position, key in enumerate(keys) if key in present}
         if self._hands_on:
             return values
-        return {position: value() for position, value in values.items()}  # one that was not proved is read now
+        return {position: read(tasks[position]) for position in values}  # one that was not proved is read now
 
-    def let_go(self, task: Task) -> LetGo:
-        """Return what stands in for the saved result of *task*."""
-        return LetGo(self._reread, self.key(task))
+    @functools.cached_property
+    def let_go(self) -> LetGo:
+        """What stands in for a saved result."""
+        return LetGo(self._reread)
 
     def forget(self, tasks: Sequence[Task]) -> None:
         """Remove what earlier runs saved; *tasks* are in an order in which each comes after those it needs.
@@ -273,10 +275,15 @@ class Checkpoint:
     def _get(self, key: str) -> Any:
         found = self._call(self._storage.get, key)
         if found is not None and not isinstance(found, Context):
-            raise StorageError(f"get() must return a Context, got {type(found).__name__}", provider=self._name, key=key)
+            raise StorageError(
+                f"get() must return a Context, got {type(found).__name__}",
+                provider=self._name,
+                key=key,
+            )
         return None if found is None else found.storage
 
-    def _reread(self, key: str) -> Any:
+    def _reread(self, task: Task) -> Any:
+        key = self.key(unmasked(task))
         with self.turn:  # an observer off the run's thread may ask
             raw = self._get(key)
         if raw is None:

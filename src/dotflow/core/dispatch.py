@@ -159,11 +159,12 @@ class Dispatcher:
 
     def flush(self) -> None:
         """Give network observers a moment to finish; what is left is delivered in the background."""
-        until = time.monotonic() + END_PATIENCE
-        for lane in self._lanes.values():
-            if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
-                lane.flush(until, self._run)
-            lane.release(self._run)
+        if self._lanes:
+            until = time.monotonic() + END_PATIENCE
+            for lane in self._lanes.values():
+                if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
+                    lane.flush(until, self._run)
+                lane.release(self._run)
         self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
     def _hook(self, kind: type, hook: Hook) -> None:
@@ -185,19 +186,21 @@ class Dispatcher:
         _refresh()
 
     def _join(self, name: str, kinds: Kinds, call: Callable[[Any, Any], None], provider: Any) -> None:
-        if call is _notify_end and not _tells_ends(provider):
-            return
         own = None
-        if name == "notify":
+        if name not in NETWORK:
+            if not getattr(provider, "masks", False):
+                own = frozenset((id(provider),))
+        elif name == "server":
+            call = self._sent(provider, call)
+        elif call is not _notify_end or _tells_ends(provider):
             call = self._notifying(provider, call)
             for kind in kinds:
                 self._notified.setdefault(kind, []).append(call)
-        elif name in NETWORK:
-            call = self._sent(provider, call)
-        elif not getattr(provider, "masks", False):
-            own = frozenset((id(provider),))
+        else:
+            return
+        hook = provider, call, own
         for kind in kinds:
-            self._hook(kind, (provider, call, own))
+            self._hook(kind, hook)
 
     def _sent(
         self, provider: Any, call: Callable[[Any, Any], None], freeze: Callable[[Any], Any] | None = None

@@ -113,8 +113,8 @@ def cycle(
                 run.note(index, value, now, answer)
             else:
                 run.complete(outcome, now, answer)
-        if arrived := inbox.drain():
-            items += arrived
+        if inbox.filled():
+            items += inbox.drain()
             now = clock()
         if not items and run.over:
             return

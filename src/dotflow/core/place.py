@@ -49,13 +49,13 @@ class Places:
 
         *steps* are the different steps of *tasks*.
         """
-        chosen: dict[int, int] = {}
+        chosen, checks = {}, type(self._base).check is not Executor.check
         for step in steps:
-            lane = chosen[id(step)] = self._lane(step)
-            if lane == STOPPER or (lane == BASE and type(self._base).check is not Executor.check):
+            lane = chosen[step] = self._lane(step)
+            if lane == STOPPER or (checks and lane == BASE):
                 self._executor(lane).check(step)
         if any(chosen.values()):
-            self._lanes = [chosen[id(task.step)] for task in tasks]
+            self._lanes = [chosen[task.step] for task in tasks]
         return self._lanes
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dotflow.core.capture import Capture
     from dotflow.core.plan import Plan
-    from dotflow.core.task import Task
+    from dotflow.core.task import LetGo, Task
 
 COMPLETED, FAILED = TypeStatus.COMPLETED, TypeStatus.FAILED
 IN_PROGRESS, NOT_STARTED = TypeStatus.IN_PROGRESS, TypeStatus.NOT_STARTED
@@ -43,7 +43,7 @@ class Run:
         chance: Gives a number from 0 to 1, for the jitter of pauses.
         scheduled_for: The tick that started the run.
         capture: How what steps print is kept, ``None`` if it is not.
-        let_go: Gives what stands in for the saved result of a task once nobody in the run needs it any more;
+        let_go: What stands in for the saved result of a task once nobody in the run needs it any more;
             ``None`` keeps every result.
         one_by_one: Whether the plan lets no two tasks run at once, and none of them on a clock of its own.
     """
@@ -67,7 +67,7 @@ class Run:
         chance: Callable[[], float] = lambda: 0.5,
         scheduled_for: datetime | None = None,
         capture: Capture | None = None,
-        let_go: Callable[[Task], Any] | None = None,
+        let_go: LetGo | None = None,
         one_by_one: bool = False,
     ) -> None:
         self.tasks = list(tasks)
@@ -79,14 +79,14 @@ class Run:
         self._lanes = lanes
         self._slots = slots
         self._busy = [0] * len(slots)
-        self._blockers = [len(parents) for parents in plan.parents]
+        self._blockers = [*map(len, plan.parents)]
         self._ready: list[deque[int]] = [deque() for _ in slots]
         self._later: list[tuple[float, int]] = []
         self._one_by_one = one_by_one or tuple(slots) == (1,)
         self._flying: set[int] = set()
         self._handed: dict[int, Any] = {}
         self._let_go = let_go
-        self._wanted = [len(children) for children in plan.children] if let_go else []
+        self._wanted = [*map(len, plan.children)] if let_go else []
         if scheduled_for is not None:
             for task in self.tasks:
                 task.scheduled_for = scheduled_for
@@ -315,7 +315,7 @@ class Run:
     def _forget(self, index: int | None) -> None:
         if index is not None and self._let_go is not None and self.tasks[index].status is COMPLETED:
             self._handed.pop(index, None)
-            self.tasks[index]._current = self._let_go(self.tasks[index])
+            self.tasks[index]._current = self._let_go
 
     def _land(self, index: int, now: float) -> Task:
         task = self.tasks[index]

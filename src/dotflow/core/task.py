@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -192,7 +191,7 @@ class Task:
         if not isinstance(found, Context):
             value = None if found is MISSING else found
             if isinstance(value, Deferred):
-                value = value()
+                value = value.read(self)
             found = make_context(value, self.task_id, self.workflow_id, self._finished or self._created)
             if self._current is not MISSING and type(self._current) is not LetGo:
                 self._current = found
@@ -278,16 +277,28 @@ class Task:
         return f"Task(task_id={self.task_id!r}, status={str(self.status)!r})"
 
 
+def unmasked(task: Task) -> Task:
+    """Return *task* as it is, where a copy for observers would mask its ids."""
+    return task if type(task) is Task else task.copy_into(Task.__new__(Task))
+
+
 def raw_id(task: Task) -> str:
     """The name of *task* as it is, where a copy for observers would mask it."""
     found: str = vars(Task)["task_id"].__get__(task)
     return found
 
 
-class Deferred(partial[Any]):
-    """A saved value that is read, or at least decoded, when somebody asks for it, by calling this."""
+class Deferred:
+    """A saved value that is read, or at least decoded, when somebody asks for it.
 
-    __slots__ = ()
+    Args:
+        read: Gives the value of the task that it is called with; one object serves all tasks of a run.
+    """
+
+    __slots__ = ("read",)
+
+    def __init__(self, read: Callable[[Task], Any]) -> None:
+        self.read = read
 
 
 class LetGo(Deferred):

@@ -241,7 +241,7 @@ class Manager:
         options, tasks = self._options, self.tasks
         self._plan = plan = make_plan(tasks, options.mode)
         self._places = self._make_places(plan, on_loop)
-        self._steps_used = {id(task.step): task.step for task in tasks}.values()
+        self._steps_used = dict.fromkeys([task.step for task in tasks])  # in the order of the tasks
         lanes = self._places.assign(tasks, self._steps_used)
         self._store = Checkpoint(self._config.storage, self._config.codec, self.workflow_id)
         if self._store.blocks:  # else values are kept as they are
@@ -537,11 +537,12 @@ class Manager:
         self._places.close()
         status = self._save_record(run.finish())
         self._status = status
-        ended = WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks)
         outbox = tell.outbox
-        if outbox is not None and tell.notifies(WorkflowFinished):
-            outbox.owe(ended)
-        tell(ended)
+        if tell.hears(WorkflowFinished):
+            ended = WorkflowFinished(self.workflow_id, status, self._clock.monotonic() - self._began, self.tasks)
+            if outbox is not None and tell.notifies(WorkflowFinished):
+                outbox.owe(ended)
+            tell(ended)
         tell.flush()
         if outbox is not None:
             outbox.close()

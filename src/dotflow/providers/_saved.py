@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, KeysView, Mapping
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -83,6 +83,9 @@ class Rows(Mapping[str, Context]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows
+
+    def keys(self) -> KeysView[str]:
+        return self._rows.keys()  # which answers quicker than one that asks this object
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
