@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from dotflow.core import dispatch
+
 
 class Request(NamedTuple):
     method: str
@@ -98,7 +100,9 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver whose messages have all come when a run ends, however slow the machine is."""
+    monkeypatch.setattr(dispatch, "END_PATIENCE", 30)
     made = Receiver()
     yield made
     made.close()

@@ -17,7 +17,7 @@ from receivers import Receiver
 from dotflow import Config, DotFlow, action
 from dotflow.abc.log import Log
 from dotflow.abc.notify import Notify
-from dotflow.core import lane
+from dotflow.core import dispatch, lane
 from dotflow.core.lane import Breaker, Call, Lane
 from dotflow.providers import NotifySlack
 
@@ -76,8 +76,9 @@ def test_a_call_that_hangs_is_abandoned_and_the_next_one_made(monkeypatch: pytes
 
 
 @pytest.mark.alone
-def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver) -> None:
+def test_a_receiver_that_hangs_costs_the_run_nothing(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """200 steps that compute take within 5 % of the time without it; the end waits for at most a second."""
+    monkeypatch.setattr(dispatch, "END_PATIENCE", lane.END_PATIENCE)
     receiver.hang()
     notify = NotifySlack(f"{receiver.url}/services/abcdefgh", timeout=5)
 
