@@ -199,7 +199,7 @@ def wait_for(process: Process, columns: int, lines: int, *parts: str) -> list[st
 def test_live_view_is_a_tree_that_says_what_runs(trees: Command, columns: int) -> None:
     """Each task once, below what it waits for, with its state; what runs counts its seconds."""
     process = trees.on_terminal("start", "-w", "trees:tree", columns=columns, lines=20)
-    shown = wait_for(process, columns, 20, "● ├─ clean", "● ├─ enrich")
+    shown = wait_for(process, columns, 20, "● ├─ clean", "● ├─ enrich", "└─ report")
 
     names = [re.sub(r"^\S (\S* ?\w+).*", r"\1", line) for line in shown[:4]]
     assert names == ["extract", "├─ clean", "├─ enrich", "└─ report"]

@@ -196,6 +196,30 @@ def test_calls_beyond_the_limit_drop_the_oldest(monkeypatch: pytest.MonkeyPatch)
     assert faults == ["OverflowError"] * 2
 
 
+def test_a_call_is_done_when_its_fault_is_known() -> None:
+    """The end of a run does not come between the two: its faults are those of all its calls."""
+    made, noted, release, flushed = Lane(), threading.Event(), threading.Event(), threading.Event()
+
+    def fault(*_: Any) -> None:
+        noted.set()
+        release.wait(30)
+
+    def flush() -> None:
+        made.flush(time.monotonic() + 30, 1)
+        flushed.set()
+
+    made.put(Call("x", lambda event: 1 / 0, 0, fault, 1, 0))
+    assert noted.wait(5)
+    waiting = threading.Thread(target=flush)
+    waiting.start()
+    assert not flushed.wait(0.1)
+    release.set()
+    waiting.join(5)
+    made.release(1)
+
+    assert flushed.is_set()
+
+
 def test_what_arrives_late_shows_the_status_of_its_moment() -> None:
     """Copies: the run has long moved on when the first call is made."""
     gate = threading.Event()

@@ -153,13 +153,12 @@ class Lane:
             error = self._make(call)
             if call.done is not None:
                 call.done(error)
+            if error is not None:  # before the end of the run stops waiting for this call
+                call.fault(call.name, type(call.event).__name__, error)
             with self._changed:
                 self._since = self._current = None
                 self._forget(call.run)
                 self._breaker.note(error, time.monotonic())
-            if error is not None:
-                call.fault(call.name, type(call.event).__name__, error)
-            with self._changed:
                 self._changed.notify_all()
 
     def _make(self, call: Call) -> BaseException | None:
