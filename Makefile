@@ -16,6 +16,9 @@ STAMP := $(VENV)/.installed
 PINNED := $(VENV)/.pinned
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# The suite starts hundreds of programs: where nothing is to be kept of a compilation, each would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check docs bench venv lock clean
 
 test: check
