@@ -196,9 +196,10 @@ def test_calls_beyond_the_limit_drop_the_oldest(monkeypatch: pytest.MonkeyPatch)
     assert faults == ["OverflowError"] * 2
 
 
-def test_a_call_is_done_when_its_fault_is_known() -> None:
-    """The end of a run does not come between the two: its faults are those of all its calls."""
-    made, noted, release, flushed = Lane(), threading.Event(), threading.Event(), threading.Event()
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_call_is_done_when_its_fault_is_known(monkeypatch: pytest.MonkeyPatch, dropped: bool) -> None:
+    """Made or dropped by another run: the end of its run does not come before its fault."""
+    made, busy, noted, release, flushed = Lane(), *(threading.Event() for _ in range(4))
 
     def fault(*_: Any) -> None:
         noted.set()
@@ -208,14 +209,22 @@ def test_a_call_is_done_when_its_fault_is_known() -> None:
         made.flush(time.monotonic() + 30, 1)
         flushed.set()
 
+    if dropped:
+        monkeypatch.setattr(lane, "QUEUE_LENGTH", 1)
+        made.put(Call("x", lambda event: (busy.set(), release.wait(30)), 0, fault, 2, 0))
+        assert busy.wait(5)
     made.put(Call("x", lambda event: 1 / 0, 0, fault, 1, 0))
+    putting = threading.Thread(target=made.put, args=[Call("x", lambda event: None, 0, fault, 3, 0)])
+    putting.start()  # in place of the call of run 1, if that is still in the queue
     assert noted.wait(5)
     waiting = threading.Thread(target=flush)
     waiting.start()
     assert not flushed.wait(0.1)
     release.set()
     waiting.join(5)
-    made.release(1)
+    putting.join(5)
+    for run in (1, 2, 3):
+        made.release(run)
 
     assert flushed.is_set()
 

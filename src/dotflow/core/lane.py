@@ -105,17 +105,13 @@ class Lane:
                 self._thread = thread
             if len(self._calls) >= QUEUE_LENGTH:
                 dropped = self._calls.popleft()
-                self._forget(dropped.run)
             self._calls.append(call)
             self._runs[call.run] += 1
             self._open.add(call.run)
             if self._idle:  # else it looks by itself; to wake it would cost the run its turn
                 self._changed.notify_all()
         if dropped is not None:
-            error = OverflowError(f"more than {QUEUE_LENGTH} calls wait; the oldest one was dropped")
-            dropped.fault(dropped.name, type(dropped.event).__name__, error)
-            if dropped.done is not None:
-                dropped.done(error)
+            self._settle(dropped, OverflowError(f"more than {QUEUE_LENGTH} calls wait; the oldest one was dropped"))
 
     def flush(self, until: float, run: int | None = None) -> None:
         """Wait for the calls of *run*, or all; not for a call that has taken as long already, nor while it is hopeless.
@@ -151,15 +147,9 @@ class Lane:
     def _work(self) -> None:
         while (call := self._next()) is not None:
             error = self._make(call)
-            if call.done is not None:
-                call.done(error)
-            if error is not None:  # before the end of the run stops waiting for this call
-                call.fault(call.name, type(call.event).__name__, error)
             with self._changed:
-                self._since = self._current = None
-                self._forget(call.run)
                 self._breaker.note(error, time.monotonic())
-                self._changed.notify_all()
+            self._settle(call, error)
 
     def _make(self, call: Call) -> BaseException | None:
         caller = self._caller
@@ -201,10 +191,19 @@ class Lane:
             return PAUSES[-1]
         return self._breaker.pause(now)
 
-    def _forget(self, run: int) -> None:
-        self._runs[run] -= 1
-        if self._runs[run] <= 0:
-            del self._runs[run]
+    def _settle(self, call: Call, error: BaseException | None) -> None:
+        """Tell how *call* ended, and only then stop the end of its run from waiting for it."""
+        if call.done is not None:
+            call.done(error)
+        if error is not None:
+            call.fault(call.name, type(call.event).__name__, error)
+        with self._changed:
+            if call is self._current:
+                self._since = self._current = None
+            self._runs[call.run] -= 1
+            if self._runs[call.run] <= 0:
+                del self._runs[call.run]
+            self._changed.notify_all()
 
 
 class _Stuck(TimeoutError):
