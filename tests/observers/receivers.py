@@ -77,13 +77,9 @@ class Receiver:
 
     def wait_for(self, count: int, seconds: float = 10) -> list[Request]:
         """Return what has come, as soon as that are *count* requests."""
-        assert self.wait_until(lambda got: len(got) >= count, seconds), f"{len(self.got)} of {count} came"
-        return list(self.got)
-
-    def wait_until(self, true: Callable[[list[Request]], bool], seconds: float = 10) -> bool:
-        """Return as soon as *true* says so of what has come, or its last answer."""
         with self.arrived:
-            return self.arrived.wait_for(lambda: true(self.got), seconds)
+            assert self.arrived.wait_for(lambda: len(self.got) >= count, seconds), f"{len(self.got)} of {count} came"
+            return list(self.got)
 
     def hang(self) -> None:
         def rule(_: Request) -> Reply:

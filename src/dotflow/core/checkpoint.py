@@ -45,7 +45,7 @@ class Checkpoint:
         self._hands_on = storage.hands_on()
         self.blocks = not storage.keeps_objects
         self._many = self.blocks and storage.can("post_many")  # what blocks nobody is not asked to save several
-        self.keeps_records = not storage.keeps_objects and storage.can("list_keys")
+        self.keeps_records = self.blocks and storage.can("list_keys")
         self.outbox: Outbox | None = None
         self.turn = threading.Lock()  # whose turn it is to call the storage: the run's, or its outbox's
 
@@ -127,7 +127,7 @@ class Checkpoint:
             return values
         return {position: read(tasks[position]) for position in values}  # one that was not proved is read now
 
-    @functools.cached_property
+    @property
     def let_go(self) -> LetGo:
         """What stands in for a saved result."""
         return LetGo(self._reread)
@@ -275,11 +275,7 @@ class Checkpoint:
     def _get(self, key: str) -> Any:
         found = self._call(self._storage.get, key)
         if found is not None and not isinstance(found, Context):
-            raise StorageError(
-                f"get() must return a Context, got {type(found).__name__}",
-                provider=self._name,
-                key=key,
-            )
+            raise StorageError(f"get() must return a Context, got {type(found).__name__}", provider=self._name, key=key)
         return None if found is None else found.storage
 
     def _reread(self, task: Task) -> Any:

@@ -159,12 +159,11 @@ class Dispatcher:
 
     def flush(self) -> None:
         """Give network observers a moment to finish; what is left is delivered in the background."""
-        if self._lanes:
-            until = time.monotonic() + END_PATIENCE
-            for lane in self._lanes.values():
-                if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
-                    lane.flush(until, self._run)
-                lane.release(self._run)
+        until = time.monotonic() + END_PATIENCE
+        for lane in self._lanes.values():
+            if not _inside():  # an observer that starts workflows waits for nobody's calls, its own least of all
+                lane.flush(until, self._run)
+            lane.release(self._run)
         self._hooks.clear()  # nothing is told after the end, and hooks refer to the dispatcher
 
     def _hook(self, kind: type, hook: Hook) -> None:
